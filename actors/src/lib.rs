@@ -1,1 +1,7 @@
-//! x
+//! The actor runtime of spillgate.
+
+pub mod phases;
+pub mod record;
+pub mod transport;
+
+pub use spillgate_core as core;

@@ -1,1 +1,14 @@
-//! x
+//! The decisions of spillgate as pure, synchronous state machines.
+//!
+//! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
+//! randomness are arguments, and the same code runs in production and in the deterministic
+//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`queue`],
+//! [`flights`], [`pace`]) never import each other; the two machines [`host`] (supply) and
+//! [`coordinator`] (demand) compose them and never import each other either.
+
+pub mod advice;
+pub mod call;
+pub mod deadline;
+pub mod event;
+pub mod outcome;
+pub mod rng;

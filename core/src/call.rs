@@ -1,0 +1,135 @@
+//! The identity and the wishes of a call: who it is, how urgent, what it shares.
+//!
+//! Everything a machine may know about a request is here; methods, headers and bodies stay with
+//! the actors, so that a decision can never depend on them by accident.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Numbers one caller's wish; never reused within a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Numbers the shared work of identical calls; never reused within a coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightId(pub u64);
+
+/// Names one try: the flight and which of its attempts, counted from 1 over all redirects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId {
+    /// The flight that is being tried.
+    pub flight: FlightId,
+    /// The attempt's number within the flight, from 1.
+    pub n: u32,
+}
+
+/// Counts the epochs of a breaker; an outcome of an old epoch changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u64);
+
+/// Names what shares slots: scheme, host and port of an upstream.
+pub type HostKey = Arc<str>;
+
+/// Names what shares a breaker: a host, a route of a host, or a name of the user's.
+pub type ScopeKey = Arc<str>;
+
+/// Says how urgent a call is; the greater runs first.
+///
+/// The order is that of RFC 9218 urgencies, coarsened to what a client library can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Priority {
+    /// Prefetching, refreshing, batch work: first to be shed.
+    Background,
+    /// The default.
+    #[default]
+    Normal,
+    /// A person waits for it.
+    Foreground,
+    /// The service stands or falls with it: health, payment, login.
+    Critical,
+}
+
+impl Priority {
+    /// All priorities, the most urgent first.
+    pub const ALL: [Self; 4] = [Self::Critical, Self::Foreground, Self::Normal, Self::Background];
+
+    /// The name in lower case, as configuration and metrics spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Background => "background",
+            Self::Normal => "normal",
+            Self::Foreground => "foreground",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The position in tables that hold one entry per priority: 0 is the most urgent.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Critical => 0,
+            Self::Foreground => 1,
+            Self::Normal => 2,
+            Self::Background => 3,
+        }
+    }
+}
+
+/// Identifies calls that may share one flight: a digest over method, URL, headers and body.
+///
+/// The digest is keyed and made by the facade; equal digests mean byte-equal requests of one
+/// identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlightKey(pub [u8; 32]);
+
+/// Says when an attempt may be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Repeat {
+    /// The request is idempotent, carries an idempotency key, or its caller permits it.
+    Always,
+    /// Only if no byte of the attempt can have reached the upstream.
+    IfNeverSent,
+    /// Never: the caller forbade it, or the body cannot be sent twice.
+    Never,
+}
+
+/// Where a flight is sent: the lane it queues in and the owner of its breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The upstream whose slots the call needs.
+    pub lane: HostKey,
+    /// The host actor that decides; the lane itself unless the scope is shared across hosts.
+    pub keeper: HostKey,
+    /// What shares the breaker.
+    pub scope: ScopeKey,
+}
+
+/// What a coordinator needs to know of a call to queue, share and end it.
+#[derive(Debug, Clone)]
+pub struct CallSpec {
+    /// The caller's number.
+    pub ticket: Ticket,
+    /// Where the call goes first.
+    pub target: Target,
+    /// Its place in the queue.
+    pub priority: Priority,
+    /// When its answer is of no more use.
+    pub deadline: Instant,
+    /// What it may share a flight by; `None` never shares.
+    pub key: Option<FlightKey>,
+    /// Whether its attempts may be repeated.
+    pub repeat: Repeat,
+    /// The most attempts for each hop, the first included; `None` leaves it to the host's policy.
+    pub attempts_max: Option<u32>,
+    /// Whether breakers are consulted and fed.
+    pub breaker: BreakerUse,
+}
+
+/// Says whether a call goes through its scope's breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BreakerUse {
+    /// The breaker admits and learns.
+    #[default]
+    Guarded,
+    /// The breaker is neither asked nor told.
+    Bypassed,
+}
