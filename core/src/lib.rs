@@ -7,8 +7,15 @@
 //! [`coordinator`] (demand) compose them and never import each other either.
 
 pub mod advice;
+pub mod backoff;
+pub mod breaker;
+pub mod budget;
 pub mod call;
 pub mod deadline;
 pub mod event;
 pub mod outcome;
+pub mod pace;
+pub mod policy;
 pub mod rng;
+pub mod slots;
+pub mod window;

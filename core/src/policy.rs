@@ -1,0 +1,256 @@
+//! The numbers of one host's pipeline and of the whole client, with their checks.
+//!
+//! Plain structs with public fields; `check` runs once, at the rim. Why each default is what it is
+//! stands in `docs/defaults.md`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backoff::BackoffOptions;
+use crate::breaker::options::BreakerOptions;
+use crate::budget::BudgetOptions;
+
+/// What applies to the calls of one host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostPolicy {
+    /// The time for a whole call that brings no deadline of its own.
+    pub deadline: Duration,
+    /// The bounds within one attempt.
+    pub timeouts: Timeouts,
+    /// When and how often to try again.
+    pub retry: RetryOptions,
+    /// When to stop trying.
+    pub breaker: BreakerOptions,
+    /// Attempts on the wire at once.
+    pub concurrency: u32,
+}
+
+/// The bounds within one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name resolution, connect and TLS handshake together.
+    pub connect: Duration,
+    /// From the start of the attempt to its last byte; for a stream, to its head.
+    pub attempt: Duration,
+    /// The longest gap between two chunks of a body.
+    pub read_idle: Duration,
+}
+
+/// When and how often to try again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryOptions {
+    /// The most attempts, the first included.
+    pub attempts_max: u32,
+    /// The delays between them.
+    pub backoff: BackoffOptions,
+    /// What pays for them.
+    pub budget: BudgetOptions,
+}
+
+/// What bounds the whole client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Attempts on the wire at once, over all hosts.
+    pub global: u32,
+    /// Flights that may wait for a slot.
+    pub queue_max: usize,
+    /// Calls inside the client at once, waiting, running and answered but unread.
+    pub calls_max: usize,
+    /// Hosts that are remembered.
+    pub hosts_max: usize,
+}
+
+/// Two numbers, or one, that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyError {
+    /// The setting, as configuration spells it.
+    pub setting: &'static str,
+    /// What is wrong, with the numbers.
+    pub problem: String,
+}
+
+impl Default for HostPolicy {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(30),
+            timeouts: Timeouts::default(),
+            retry: RetryOptions::default(),
+            breaker: BreakerOptions::standard(),
+            concurrency: 6,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(3),
+            attempt: Duration::from_secs(10),
+            read_idle: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for RetryOptions {
+    fn default() -> Self {
+        Self {
+            attempts_max: 4,
+            backoff: BackoffOptions::default(),
+            budget: BudgetOptions::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { global: 24, queue_max: 1_000, calls_max: 10_000, hosts_max: 10_000 }
+    }
+}
+
+impl HostPolicy {
+    /// Refuses what cannot work, naming the setting and the numbers.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        self.check_times()?;
+        self.check_retry()?;
+        self.check_breaker()?;
+        if self.concurrency == 0 {
+            return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
+        }
+        Ok(())
+    }
+
+    fn check_times(&self) -> Result<(), PolicyError> {
+        let Timeouts { connect, attempt, read_idle } = self.timeouts;
+        for (setting, value) in [
+            ("deadline", self.deadline),
+            ("timeouts.connect", connect),
+            ("timeouts.attempt", attempt),
+            ("timeouts.read_idle", read_idle),
+        ] {
+            if value.is_zero() {
+                return refuse(setting, "0s leaves no time at all; expected more than zero");
+            }
+        }
+        if attempt > self.deadline {
+            let deadline = self.deadline;
+            let problem = format!(
+                "an attempt of {attempt:?} can never fit a deadline of {deadline:?}; \
+                 expected timeouts.attempt <= deadline"
+            );
+            return Err(PolicyError { setting: "timeouts.attempt", problem });
+        }
+        if connect > attempt {
+            let problem = format!(
+                "a connect of {connect:?} can never fit an attempt of {attempt:?}; \
+                 expected timeouts.connect <= timeouts.attempt"
+            );
+            return Err(PolicyError { setting: "timeouts.connect", problem });
+        }
+        Ok(())
+    }
+
+    fn check_retry(&self) -> Result<(), PolicyError> {
+        let RetryOptions { attempts_max, backoff, budget } = &self.retry;
+        if *attempts_max == 0 {
+            return refuse("retry.max_attempts", "0 attempts send nothing; expected at least 1");
+        }
+        if !(backoff.factor.is_finite() && backoff.factor >= 1.0) {
+            let problem = format!("a factor of {} shrinks delays; expected >= 1", backoff.factor);
+            return Err(PolicyError { setting: "retry.factor", problem });
+        }
+        if backoff.base > backoff.cap {
+            let (base, cap) = (backoff.base, backoff.cap);
+            let problem = format!("a base of {base:?} is above its cap of {cap:?}");
+            return Err(PolicyError { setting: "retry.base", problem });
+        }
+        let ratio = budget.ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            let problem = format!("a ratio of {ratio} is no share; expected 0 to 1");
+            return Err(PolicyError { setting: "retry.budget", problem });
+        }
+        if !(budget.initial >= 0.0 && budget.cap >= 0.0 && budget.cap.is_finite()) {
+            return refuse("retry.budget", "credit and cap must not be negative");
+        }
+        Ok(())
+    }
+
+    fn check_breaker(&self) -> Result<(), PolicyError> {
+        let breaker = &self.breaker;
+        if breaker.failure_threshold == 0 {
+            return refuse("breaker.failure_threshold", "0 is never closed; expected at least 1");
+        }
+        if breaker.success_threshold == 0 {
+            return refuse("breaker.success_threshold", "0 closes unproven; expected at least 1");
+        }
+        if !(breaker.failure_rate > 0.0 && breaker.failure_rate <= 1.0) {
+            let problem = format!("{} is no share; expected above 0, to 1", breaker.failure_rate);
+            return Err(PolicyError { setting: "breaker.failure_rate", problem });
+        }
+        if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
+            return refuse("breaker", "reset_timeout and window must be above zero");
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    /// Refuses what cannot work, naming the setting and the numbers.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if self.global == 0 {
+            return refuse("limits.global", "0 slots let no call pass; expected at least 1");
+        }
+        if self.calls_max == 0 {
+            return refuse("limits.calls", "0 admits no call; expected at least 1");
+        }
+        if self.hosts_max == 0 {
+            return refuse("limits.hosts", "0 knows no host; expected at least 1");
+        }
+        Ok(())
+    }
+}
+
+fn refuse<T>(setting: &'static str, problem: &str) -> Result<T, PolicyError> {
+    Err(PolicyError { setting, problem: problem.to_owned() })
+}
+
+impl fmt::Display for PolicyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.setting, self.problem)
+    }
+}
+
+impl std::error::Error for PolicyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_pass_their_own_checks() {
+        assert_eq!(HostPolicy::default().check(), Ok(()));
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn contradictions_are_named_with_both_numbers() {
+        let timeouts = Timeouts { attempt: Duration::from_secs(40), ..Timeouts::default() };
+        let error = HostPolicy { timeouts, ..HostPolicy::default() }.check().unwrap_err();
+        assert_eq!(error.setting, "timeouts.attempt");
+        assert!(error.problem.contains("40s") && error.problem.contains("30s"), "{error}");
+    }
+
+    #[test]
+    fn zeros_are_refused() {
+        let check = |change: fn(&mut HostPolicy), setting| {
+            let mut policy = HostPolicy::default();
+            change(&mut policy);
+            assert_eq!(policy.check().map_err(|error| error.setting), Err(setting));
+        };
+        check(|policy| policy.concurrency = 0, "limits.per_host");
+        check(|policy| policy.deadline = Duration::ZERO, "deadline");
+        check(|policy| policy.retry.attempts_max = 0, "retry.max_attempts");
+        check(|policy| policy.breaker.failure_threshold = 0, "breaker.failure_threshold");
+        check(|policy| policy.retry.budget.ratio = f64::NAN, "retry.budget");
+        assert!(Limits { global: 0, ..Limits::default() }.check().is_err());
+    }
+}
