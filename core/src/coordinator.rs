@@ -1,0 +1,353 @@
+//! The demand machine: who waits, who shares, in what order.
+//!
+//! It composes the flights (who shares), the queue (who is next) and the global slots, and turns
+//! every verdict of a host into answers. Each ticket is answered exactly once: by what arrived, by
+//! a refusal, or by its own deadline, whichever comes first.
+
+mod patience;
+pub mod port;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::advice::ErrorKind;
+use crate::call::{AttemptId, BreakerUse, CallSpec, FlightId, ScopeKey, Target, Ticket};
+use crate::coordinator::patience::Patience;
+use crate::coordinator::port::{Action, Answer, Input};
+use crate::flights::{Entry, Flights, Leaving, Stage};
+use crate::queue::{Pushed, Queue};
+use crate::slots::{Slots, Taking};
+use crate::verdict::{AbortCause, Finality, Gate, Offer, Refusal, Verdict};
+
+/// The machine of demand.
+#[derive(Debug)]
+pub struct Coordinator {
+    flights: Flights,
+    queue: Queue,
+    global: Slots,
+    patience: Patience,
+    sleepers: BTreeSet<(Instant, FlightId)>,
+    /// Attempts on the wire, with the target whose lane and slot they hold.
+    running: BTreeMap<AttemptId, Target>,
+    actions: VecDeque<Action>,
+    serial: u64,
+    draining: bool,
+}
+
+impl Coordinator {
+    /// A coordinator with nothing to do.
+    pub fn new(global: u32, queue_max: usize) -> Self {
+        Self {
+            flights: Flights::default(),
+            queue: Queue::new(queue_max),
+            global: Slots::new(global),
+            patience: Patience::default(),
+            sleepers: BTreeSet::new(),
+            running: BTreeMap::new(),
+            actions: VecDeque::new(),
+            serial: 0,
+            draining: false,
+        }
+    }
+
+    /// Takes one input; what follows from it is fetched with [`Coordinator::next_action`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Submit(spec) => self.submit(now, &spec),
+            Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
+            Input::Opened(attempt) => self.opened(attempt),
+            Input::Report { attempt, verdict, onward } => {
+                self.report(now, attempt, verdict, onward);
+            }
+            Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
+            Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
+            Input::DropLane(lane) => self.queue.drop_lane(&lane),
+            Input::Resize { global, queue_max } => {
+                self.global.resize(global);
+                self.queue.set_max(queue_max);
+            }
+            Input::Drain => self.draining = true,
+            Input::Close => self.close(),
+            Input::Wake => {}
+        }
+        self.wake(now);
+        self.dispatch(now);
+    }
+
+    /// The next thing to do, in order.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Input::Wake`] is due.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let sleeper = self.sleepers.first().map(|(at, _)| *at);
+        let deadline = self.patience.next_end();
+        sleeper.into_iter().chain(deadline).min()
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The flights.
+    pub fn flights(&self) -> &Flights {
+        &self.flights
+    }
+
+    /// The slots over all hosts.
+    pub fn global(&self) -> &Slots {
+        &self.global
+    }
+
+    /// Whether nothing waits, runs or sleeps.
+    pub fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+            && self.queue.is_empty()
+            && self.running.is_empty()
+            && self.sleepers.is_empty()
+            && self.patience.is_empty()
+            && self.global.taken() == 0
+    }
+
+    fn submit(&mut self, now: Instant, spec: &CallSpec) {
+        let ticket = spec.ticket;
+        if self.draining {
+            return self.refuse(ticket, None, ErrorKind::ShuttingDown, None);
+        }
+        if spec.deadline <= now {
+            return self.refuse(ticket, None, ErrorKind::DeadlineExceeded, None);
+        }
+        self.patience.begin(ticket, spec.deadline);
+        match self.flights.enter(now, spec) {
+            Entry::Began(flight) => {
+                self.actions.push_back(Action::Begin(flight, ticket));
+                self.enqueue(flight);
+            }
+            Entry::Joined(flight) => {
+                self.actions.push_back(Action::Join(flight, ticket));
+                self.rerank(flight);
+            }
+        }
+    }
+
+    fn leave(&mut self, ticket: Ticket, cause: AbortCause) {
+        self.patience.end(ticket);
+        match self.flights.leave(ticket) {
+            None => {}
+            Some(Leaving::Others(flight)) => self.rerank(flight),
+            Some(Leaving::Nobody(flight)) => self.abandon(flight, cause),
+        }
+    }
+
+    /// Ends a flight that nobody waits for; an attempt on the wire keeps its slots until it settles.
+    fn abandon(&mut self, id: FlightId, cause: AbortCause) {
+        if let Some(flight) = self.flights.of(id)
+            && flight.stage == Stage::Running
+        {
+            let attempt = AttemptId { flight: id, n: flight.n };
+            self.actions.push_back(Action::Abort(flight.target.clone(), attempt, cause));
+        }
+        self.forget(id);
+    }
+
+    fn opened(&mut self, attempt: AttemptId) {
+        let Some(flight) = self.flights.of(attempt.flight) else { return };
+        if flight.stage == Stage::Running && flight.n == attempt.n {
+            self.answer_all(attempt.flight, Answer::Opened(attempt.flight));
+        }
+    }
+
+    fn report(
+        &mut self,
+        now: Instant,
+        attempt: AttemptId,
+        verdict: Verdict,
+        onward: Option<Target>,
+    ) {
+        let Some(target) = self.running.remove(&attempt) else { return };
+        self.global.give();
+        self.queue.give(&target.lane);
+        let id = attempt.flight;
+        let Some(flight) = self.flights.of_mut(id).filter(|flight| flight.n == attempt.n) else {
+            return;
+        };
+        match (verdict, onward) {
+            (Verdict::Done(_), Some(target)) => {
+                (flight.target, flight.tries, flight.has_result) = (target, 0, true);
+                self.enqueue(id);
+            }
+            (Verdict::Done(finality), None) => self.answer_all(id, Answer::Arrived(id, finality)),
+            (Verdict::RetryAt(at), _) => {
+                flight.has_result = true;
+                self.sleep(id, at);
+            }
+            (Verdict::Refused(refusal), _) => self.refused(now, id, refusal),
+        }
+    }
+
+    fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        flight.tries = flight.tries.saturating_sub(1);
+        let deadline = flight.deadline().map(|(deadline, _)| deadline);
+        let again = match refusal.gate {
+            Gate::Deadline | Gate::Breaker => None,
+            Gate::Pace => refusal.until.filter(|until| Some(*until) < deadline),
+            Gate::Slot => now.checked_add(SLOT_PAUSE),
+        };
+        match again {
+            Some(at) => self.sleep(id, at),
+            None => self.fail(id, refusal.gate, refusal.until),
+        }
+    }
+
+    /// Answers a flight that a gate refused for good: with the last real result if there is one.
+    fn fail(&mut self, id: FlightId, gate: Gate, until: Option<Instant>) {
+        let has_result = self.flights.of(id).is_some_and(|flight| flight.has_result);
+        let answer = match (has_result, gate) {
+            (true, Gate::Breaker) => Answer::Arrived(id, Finality::CircuitOpen),
+            (true, Gate::Deadline) => {
+                Answer::Arrived(id, Finality::DeadlineNear { retry_at: None })
+            }
+            (true, Gate::Pace) => Answer::Arrived(id, Finality::DeadlineNear { retry_at: until }),
+            (true, Gate::Slot) => Answer::Arrived(id, Finality::AttemptsSpent),
+            (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
+        };
+        self.answer_all(id, answer);
+    }
+
+    fn scope_opened(&mut self, scope: &ScopeKey, until: Option<Instant>) {
+        let waits = |stage| matches!(stage, Stage::Queued | Stage::Sleeping(_));
+        let guarded = |breaker| breaker == BreakerUse::Guarded;
+        let failing: Vec<FlightId> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
+            .filter(|(_, flight)| flight.target.scope == *scope)
+            .map(|(id, _)| id)
+            .collect();
+        failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));
+    }
+
+    fn close(&mut self) {
+        self.draining = true;
+        for (attempt, target) in &self.running {
+            let abort = Action::Abort(target.clone(), *attempt, AbortCause::Cancelled);
+            self.actions.push_back(abort);
+        }
+        let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
+        for id in all {
+            let kind = ErrorKind::ShuttingDown;
+            self.answer_all(id, Answer::Refused { flight: Some(id), kind, until: None });
+        }
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some(ticket) = self.patience.pop_ended(now) {
+            let flight = self.flights.flight_of(ticket);
+            self.refuse(ticket, flight, ErrorKind::DeadlineExceeded, None);
+            self.leave(ticket, AbortCause::Deadline);
+        }
+        while let Some((at, id)) = self.sleepers.first().copied()
+            && at <= now
+        {
+            self.sleepers.pop_first();
+            self.enqueue(id);
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant) {
+        while self.global.has_free() {
+            let Some(id) = self.queue.pop() else { return };
+            self.send(now, id);
+        }
+    }
+
+    /// Offers a flight that was given a slot of its lane, unless it is too late for it.
+    fn send(&mut self, now: Instant, id: FlightId) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        let (deadline, budget) = flight.deadline().unwrap_or((now, Duration::ZERO));
+        let useful_min = self.patience.useful_min(budget);
+        if deadline.saturating_duration_since(now) < useful_min {
+            self.queue.give(&flight.target.lane);
+            return self.fail(id, Gate::Deadline, None);
+        }
+        let taking = self.global.take();
+        debug_assert_eq!(taking, Taking::Taken, "a free slot was seen");
+        self.serial += 1;
+        flight.stage = Stage::Running;
+        flight.n += 1;
+        flight.tries += 1;
+        let attempt = AttemptId { flight: id, n: flight.n };
+        let offer = Offer {
+            attempt,
+            serial: self.serial,
+            scope: flight.target.scope.clone(),
+            deadline,
+            useful_min,
+            resend: flight.tries - 1,
+            attempts_max: flight.attempts_max,
+            repeat: flight.repeat,
+            breaker: flight.breaker,
+        };
+        self.running.insert(attempt, flight.target.clone());
+        self.actions.push_back(Action::Dispatch(flight.target.clone(), offer));
+    }
+
+    fn enqueue(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        flight.stage = Stage::Queued;
+        let (lane, rank) = (flight.target.lane.clone(), flight.rank());
+        match self.queue.push(id, &lane, rank) {
+            Pushed::Queued => {}
+            Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
+            Pushed::Full => self.fail(id, Gate::Slot, None),
+        }
+    }
+
+    fn sleep(&mut self, id: FlightId, at: Instant) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        flight.stage = Stage::Sleeping(at);
+        self.sleepers.insert((at, id));
+    }
+
+    fn rerank(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.of(id) else { return };
+        self.queue.set_rank(id, flight.rank());
+    }
+
+    fn answer_all(&mut self, id: FlightId, answer: Answer) {
+        for ticket in self.forget_flight(id) {
+            self.patience.end(ticket);
+            self.actions.push_back(Action::Answer(ticket, answer));
+        }
+        self.actions.push_back(Action::End(id));
+    }
+
+    fn forget(&mut self, id: FlightId) {
+        self.forget_flight(id);
+        self.actions.push_back(Action::End(id));
+    }
+
+    fn forget_flight(&mut self, id: FlightId) -> Vec<Ticket> {
+        self.queue.remove(id);
+        if let Some(Stage::Sleeping(at)) = self.flights.of(id).map(|flight| flight.stage) {
+            self.sleepers.remove(&(at, id));
+        }
+        self.flights.end(id)
+    }
+
+    fn refuse(
+        &mut self,
+        ticket: Ticket,
+        flight: Option<FlightId>,
+        kind: ErrorKind,
+        until: Option<Instant>,
+    ) {
+        self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
+    }
+}
+
+/// How long a flight waits that found no slot at a host whose limit has shrunk meanwhile.
+const SLOT_PAUSE: Duration = Duration::from_millis(5);

@@ -1,0 +1,359 @@
+//! The supply machine: what may be sent to one host, when, and how often.
+//!
+//! An offer passes its gates in one turn (deadline, pace, slot, breaker), the breaker last so that
+//! no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
+//! and the verdict found in the same turn.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use crate::advice::ErrorKind;
+use crate::breaker::options::BreakerOptions;
+use crate::breaker::{Admission, Pass, Stance};
+use crate::budget::{Budget, Payment};
+use crate::call::{AttemptId, BreakerUse, Generation, Repeat, ScopeKey};
+use crate::event::BreakerEvent;
+use crate::outcome::{Evidence, Exposure, Neutral, Outcome};
+use crate::pace::Pace;
+use crate::policy::HostPolicy;
+use crate::rng::Rng;
+use crate::scopes::Scopes;
+use crate::slots::{Slots, Taking};
+use crate::verdict::{AbortCause, Finality, Gate, Offer, Refusal, Verdict};
+
+/// What a host is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// An attempt wants to be sent.
+    Offer(Offer),
+    /// An attempt ended and its connection is free or closed.
+    Settled {
+        /// Which.
+        attempt: AttemptId,
+        /// What it came to.
+        evidence: Evidence,
+    },
+    /// Nobody waits for an attempt any more.
+    Abort {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        cause: AbortCause,
+    },
+    /// An operator speaks.
+    Command(Command),
+    /// New numbers; state stays.
+    Reload(Box<HostPolicy>),
+    /// Time has passed.
+    Wake,
+}
+
+/// What an operator tells a scope's breaker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// Which breaker.
+    pub scope: ScopeKey,
+    /// What to do.
+    pub order: Order,
+}
+
+/// What a breaker is ordered to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Order {
+    /// Close and forget.
+    Reset,
+    /// Open until a time, or until told.
+    ForceOpen(Option<Instant>),
+    /// Stay closed until told.
+    ForceClosed,
+    /// Decide by these options from here on.
+    Configure(BreakerOptions),
+    /// Count a success or failure that happened elsewhere.
+    Record(Evidence),
+}
+
+/// What a host wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Send the attempt.
+    Start {
+        /// Which.
+        attempt: AttemptId,
+        /// When it is cut off at the latest.
+        until: Instant,
+        /// The breaker's epoch, as it was admitted.
+        generation: Generation,
+        /// Whether it is a probe.
+        probe: bool,
+    },
+    /// Call a running attempt back; it still settles.
+    Cancel(AttemptId),
+    /// Tell the coordinator.
+    Report(AttemptId, Verdict),
+    /// Tell the world.
+    Event(BreakerEvent),
+}
+
+/// The machine of one host.
+#[derive(Debug)]
+pub struct Host {
+    policy: HostPolicy,
+    scopes: Scopes,
+    slots: Slots,
+    pace: Pace,
+    budget: Budget,
+    running: BTreeMap<AttemptId, Running>,
+    actions: VecDeque<Action>,
+    last_serial: u64,
+    rng: Rng,
+}
+
+#[derive(Debug)]
+struct Running {
+    offer: Offer,
+    pass: Option<Pass>,
+    abort: Option<AbortCause>,
+}
+
+impl Host {
+    /// A host with everything closed, free and full of credit.
+    pub fn new(own_scope: ScopeKey, policy: HostPolicy, rng: Rng) -> Self {
+        Self {
+            slots: Slots::new(policy.concurrency),
+            budget: Budget::new(policy.retry.budget),
+            scopes: Scopes::new(own_scope, policy.breaker.clone()),
+            policy,
+            pace: Pace::default(),
+            running: BTreeMap::new(),
+            actions: VecDeque::new(),
+            last_serial: 0,
+            rng,
+        }
+    }
+
+    /// Takes one input; what follows from it is fetched with [`Host::next_action`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Offer(offer) => self.offer(now, offer),
+            Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
+            Input::Abort { attempt, cause } => self.abort(attempt, cause),
+            Input::Command(command) => self.command(now, command),
+            Input::Reload(policy) => self.reload(*policy),
+            Input::Wake => self.wake(now),
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Input::Wake`] is due.
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.scopes.next_wake()
+    }
+
+    /// The slots.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// The retry budget's tokens.
+    pub fn tokens(&self) -> f64 {
+        self.budget.tokens()
+    }
+
+    /// The breakers.
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// Until when the server asked to be left alone.
+    pub fn held_until(&self, now: Instant) -> Option<Instant> {
+        self.pace.held_until(now)
+    }
+
+    /// Whether nothing would be lost by forgetting this host: nothing runs, everything is closed.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.running.is_empty()
+            && self.pace.held_until(now).is_none()
+            && self.scopes.is_forgettable()
+    }
+
+    fn offer(&mut self, now: Instant, offer: Offer) {
+        if offer.serial <= self.last_serial {
+            return;
+        }
+        self.last_serial = offer.serial;
+        match self.pass_gates(now, &offer) {
+            Ok(pass) => self.start(now, offer, pass),
+            Err(refusal) => self.report(offer.attempt, Verdict::Refused(refusal)),
+        }
+    }
+
+    fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
+        let left = offer.deadline.saturating_duration_since(now);
+        if left.is_zero() || left < offer.useful_min {
+            return Err(Refusal { gate: Gate::Deadline, until: None });
+        }
+        if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
+            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+        }
+        if !self.slots.has_free() {
+            return Err(Refusal { gate: Gate::Slot, until: None });
+        }
+        match offer.breaker {
+            BreakerUse::Bypassed => Ok(None),
+            BreakerUse::Guarded => self.ask_breaker(now, &offer.scope).map(Some),
+        }
+    }
+
+    fn ask_breaker(&mut self, now: Instant, scope: &ScopeKey) -> Result<Pass, Refusal> {
+        let (admission, event) = self.scopes.serve(scope).admit(now);
+        self.announce(event);
+        match admission {
+            Admission::Admit(pass) => Ok(pass),
+            Admission::Refuse { until } => Err(Refusal { gate: Gate::Breaker, until }),
+        }
+    }
+
+    fn start(&mut self, now: Instant, offer: Offer, pass: Option<Pass>) {
+        let taking = self.slots.take();
+        debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
+        let attempt = offer.attempt;
+        let cut_off = now.checked_add(self.policy.timeouts.attempt).unwrap_or(offer.deadline);
+        let until = cut_off.min(offer.deadline);
+        let generation = pass.map(|pass| pass.generation).unwrap_or_default();
+        let probe = pass.is_some_and(|pass| pass.probe.is_some());
+        self.running.insert(attempt, Running { offer, pass, abort: None });
+        self.actions.push_back(Action::Start { attempt, until, generation, probe });
+    }
+
+    fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
+        let Some(running) = self.running.remove(&attempt) else { return };
+        self.slots.give();
+        let evidence = running.seen(evidence);
+        if let Some(pass) = running.pass {
+            let breaker = self.scopes.serve(&running.offer.scope);
+            let event = breaker.record(now, pass, &evidence, &mut self.rng);
+            self.announce(event);
+        }
+        if evidence.outcome == Outcome::Success {
+            self.budget.earn();
+        }
+        if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
+            self.pace.hold(now, hint);
+        }
+        let verdict = self.judge(now, &running, &evidence);
+        self.report(attempt, verdict);
+    }
+
+    fn judge(&mut self, now: Instant, running: &Running, evidence: &Evidence) -> Verdict {
+        let offer = &running.offer;
+        if running.abort.is_some() || !evidence.is_retryable() {
+            return Verdict::Done(Finality::Settled);
+        }
+        let attempts_max = offer.attempts_max.unwrap_or(self.policy.retry.attempts_max);
+        if offer.resend + 1 >= attempts_max {
+            return Verdict::Done(Finality::AttemptsSpent);
+        }
+        let never_sent = evidence.exposure == Exposure::NeverSent;
+        match offer.repeat {
+            Repeat::Always => {}
+            Repeat::IfNeverSent if never_sent => {}
+            Repeat::IfNeverSent | Repeat::Never => return Verdict::Done(Finality::NotRepeatable),
+        }
+        if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
+            return Verdict::Done(Finality::CircuitOpen);
+        }
+        let at = self.retry_time(now, offer.resend + 1, evidence.hint);
+        let useful_until = at.checked_add(offer.useful_min).unwrap_or(at);
+        if useful_until >= offer.deadline {
+            return Verdict::Done(Finality::DeadlineNear { retry_at: evidence.hint });
+        }
+        if !never_sent && self.budget.spend() == Payment::Refused {
+            return Verdict::Done(Finality::BudgetSpent);
+        }
+        Verdict::RetryAt(at)
+    }
+
+    fn retry_time(&mut self, now: Instant, retry: u32, hint: Option<Instant>) -> Instant {
+        let backoff = &self.policy.retry.backoff;
+        let Some(hint) = hint.filter(|hint| *hint > now) else {
+            let delay = backoff.delay(retry, &mut self.rng);
+            return now.checked_add(delay).unwrap_or(now);
+        };
+        let spread = self.rng.up_to((hint - now) / 2);
+        hint.checked_add(spread).unwrap_or(hint)
+    }
+
+    fn abort(&mut self, attempt: AttemptId, cause: AbortCause) {
+        let Some(running) = self.running.get_mut(&attempt) else { return };
+        if running.abort.is_none() {
+            running.abort = Some(cause);
+            self.actions.push_back(Action::Cancel(attempt));
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        let scope = &command.scope;
+        let breaker = self.scopes.serve(scope);
+        let event = match command.order {
+            Order::Reset => breaker.reset(now),
+            Order::ForceOpen(until) => breaker.force_open(now, until),
+            Order::ForceClosed => breaker.force_closed(now),
+            Order::Configure(options) => {
+                self.scopes.configure(scope, options);
+                None
+            }
+            Order::Record(evidence) => self.record(now, scope, &evidence),
+        };
+        self.announce(event);
+    }
+
+    fn record(
+        &mut self,
+        now: Instant,
+        scope: &ScopeKey,
+        evidence: &Evidence,
+    ) -> Option<BreakerEvent> {
+        let breaker = self.scopes.serve(scope);
+        let (admission, event) = breaker.admit(now);
+        let Admission::Admit(pass) = admission else { return event };
+        let recorded = breaker.record(now, pass, evidence, &mut self.rng);
+        self.announce(event);
+        recorded
+    }
+
+    fn reload(&mut self, policy: HostPolicy) {
+        self.slots.resize(policy.concurrency);
+        self.budget.configure(policy.retry.budget);
+        self.scopes.reload(&policy.breaker);
+        self.policy = policy;
+    }
+
+    fn wake(&mut self, now: Instant) {
+        let events = self.scopes.wake(now, &mut self.rng);
+        self.actions.extend(events.into_iter().map(Action::Event));
+    }
+
+    fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
+        self.actions.push_back(Action::Report(attempt, verdict));
+    }
+
+    fn announce(&mut self, event: Option<BreakerEvent>) {
+        self.actions.extend(event.map(Action::Event));
+    }
+}
+
+impl Running {
+    /// What an attempt says once it is known why it was called back: being too slow for every
+    /// waiter's deadline is the upstream's failure, a change of mind is nobody's.
+    fn seen(&self, evidence: &Evidence) -> Evidence {
+        let cancelled = evidence.outcome == Outcome::Neutral(Neutral::Cancelled);
+        if cancelled && self.abort == Some(AbortCause::Deadline) {
+            return Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
+        }
+        *evidence
+    }
+}

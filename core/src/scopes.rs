@@ -1,0 +1,109 @@
+//! The breakers of one host, by scope.
+//!
+//! A scope gets its breaker when it is first needed. The table is bounded: further scopes share the
+//! host's own breaker, which errs on the careful side.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::breaker::options::BreakerOptions;
+use crate::breaker::{Breaker, Stance};
+use crate::call::ScopeKey;
+use crate::event::{BreakerEvent, BreakerState};
+use crate::rng::Rng;
+
+/// The breakers of one host.
+#[derive(Debug)]
+pub struct Scopes {
+    own: ScopeKey,
+    standard: BreakerOptions,
+    configured: BTreeMap<ScopeKey, BreakerOptions>,
+    breakers: BTreeMap<ScopeKey, Breaker>,
+}
+
+impl Scopes {
+    /// No breakers yet; `own` is the scope of the host itself.
+    pub fn new(own: ScopeKey, standard: BreakerOptions) -> Self {
+        Self { own, standard, configured: BTreeMap::new(), breakers: BTreeMap::new() }
+    }
+
+    /// The breaker that serves a scope, made if need be.
+    pub fn serve(&mut self, scope: &ScopeKey) -> &mut Breaker {
+        let scope = self.name(scope);
+        let options = self.configured.get(&scope).unwrap_or(&self.standard);
+        let make = || Breaker::new(scope.clone(), options.clone());
+        self.breakers.entry(scope.clone()).or_insert_with(make)
+    }
+
+    /// Gives one scope options of its own.
+    pub fn configure(&mut self, scope: &ScopeKey, options: BreakerOptions) {
+        self.serve(scope).configure(options.clone());
+        let scope = self.name(scope);
+        self.configured.insert(scope, options);
+    }
+
+    /// Gives all scopes without options of their own these; states stay.
+    pub fn reload(&mut self, standard: &BreakerOptions) {
+        self.standard = standard.clone();
+        for (scope, breaker) in &mut self.breakers {
+            if !self.configured.contains_key(scope) {
+                breaker.configure(standard.clone());
+            }
+        }
+    }
+
+    /// Lets time pass for all.
+    pub fn wake(&mut self, now: Instant, rng: &mut Rng) -> Vec<BreakerEvent> {
+        self.breakers.values_mut().filter_map(|breaker| breaker.wake(now, rng)).collect()
+    }
+
+    /// When [`Scopes::wake`] has something to do. O(scopes in use).
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.breakers.values().filter_map(Breaker::next_wake).min()
+    }
+
+    /// How the breaker that serves a scope stands.
+    pub fn stance(&self, scope: &ScopeKey) -> Stance {
+        self.breakers.get(&self.name(scope)).map_or(Stance::Admitting, Breaker::stance)
+    }
+
+    /// The breaker of a scope, if it was needed.
+    pub fn breaker(&self, scope: &str) -> Option<&Breaker> {
+        self.breakers.get(scope)
+    }
+
+    /// All breakers that were needed.
+    pub fn iter(&self) -> impl Iterator<Item = &Breaker> {
+        self.breakers.values()
+    }
+
+    /// Whether nothing would be lost by forgetting them all.
+    pub fn is_forgettable(&self) -> bool {
+        let closed = |breaker: &Breaker| breaker.state() == BreakerState::Closed;
+        self.configured.is_empty() && self.breakers.values().all(closed)
+    }
+
+    fn name(&self, scope: &ScopeKey) -> ScopeKey {
+        let fits = self.breakers.contains_key(scope) || self.breakers.len() < SCOPES_MAX;
+        if fits { scope.clone() } else { self.own.clone() }
+    }
+}
+
+/// Scopes that one host keeps apart.
+const SCOPES_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_is_bounded_and_the_rest_share_the_hosts_own() {
+        let mut scopes = Scopes::new("host".into(), BreakerOptions::default());
+        for n in 0..5_000 {
+            scopes.serve(&format!("host /{n}").into());
+        }
+        assert_eq!(scopes.iter().count(), SCOPES_MAX + 1);
+        assert_eq!(&**scopes.serve(&"host /4999".into()).scope(), "host");
+        assert_eq!(&**scopes.serve(&"host /7".into()).scope(), "host /7");
+    }
+}
