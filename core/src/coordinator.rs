@@ -288,6 +288,7 @@ impl Coordinator {
             useful_min,
             resend: flight.tries - 1,
             attempts_max: flight.attempts_max,
+            timeout: flight.timeout,
             repeat: flight.repeat,
             breaker: flight.breaker,
         };

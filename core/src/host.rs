@@ -221,7 +221,8 @@ impl Host {
         let taking = self.slots.take();
         debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
         let attempt = offer.attempt;
-        let cut_off = now.checked_add(self.policy.timeouts.attempt).unwrap_or(offer.deadline);
+        let timeout = offer.timeout.unwrap_or(self.policy.timeouts.attempt);
+        let cut_off = now.checked_add(timeout).unwrap_or(offer.deadline);
         let until = cut_off.min(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
