@@ -97,6 +97,8 @@ pub struct CallRecord {
     pub status: Option<u16>,
     /// The final error, when there was none.
     pub error: Option<ErrorKind>,
+    /// When the upstream wants to be asked again, if the answer says so.
+    pub retry_at: Option<Instant>,
     /// What was decided on the way, in order of time.
     pub decisions: Vec<Decision>,
 }

@@ -1,0 +1,190 @@
+//! The door to the actors: counts calls in, answers what needs no actor, and cancels on drop.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::time::{Duration, Instant};
+
+use actix::Addr;
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::breaker::Stance;
+use spillgate_core::call::{BreakerUse, Ticket};
+use spillgate_core::host::Order;
+use tokio::sync::oneshot;
+
+use crate::answer::{Response, StreamingResponse};
+use crate::coordinator::Coordinator;
+use crate::error::Error;
+use crate::fetch::Fetch;
+use crate::intake;
+use crate::ledger::{Caller, End};
+use crate::messages::{Cancel, Operate, Reply, Submit};
+use crate::order::{Delivery, Prepared};
+use crate::record::JournalEntry;
+use crate::registry::Registry;
+use crate::seams::{Parts, Seams};
+use crate::snapshot::Snapshot;
+use crate::system::Shard;
+
+/// A handle to the actors of one client; cheap to clone, and the actors end with the last one.
+#[derive(Clone)]
+pub struct Door {
+    shard: Arc<Shard>,
+    seams: Arc<Seams>,
+}
+
+impl Door {
+    /// Starts the actors on a thread of their own; works inside and outside any runtime.
+    pub fn open(parts: Parts) -> Result<Self, Error> {
+        let seams = Arc::new(Seams::new(parts));
+        let shard = Shard::start(seams.clone())?;
+        Ok(Self { shard: Arc::new(shard), seams })
+    }
+
+    /// Sends a request and waits for its whole answer; dropping the future cancels the wish.
+    pub async fn send(&self, fetch: Fetch) -> Result<Response, Error> {
+        let (reply, answer) = oneshot::channel();
+        let mut leave = self.submit(fetch, Delivery::Whole, Reply::Whole(reply))?;
+        let answer = answer.await;
+        leave.answered();
+        answer.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub async fn send_streaming(&self, fetch: Fetch) -> Result<StreamingResponse, Error> {
+        let (reply, answer) = oneshot::channel();
+        let mut leave = self.submit(fetch, Delivery::Stream, Reply::Stream(reply))?;
+        let answer = answer.await;
+        leave.answered();
+        answer.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Gives a breaker an order and returns when it is carried out, or after a second.
+    pub fn operate(&self, scope: &str, order: Order) {
+        let (done, carried_out) = crossbeam_channel::bounded(1);
+        let scope = self.scope_named(scope).into();
+        self.shard.addr().do_send(Operate { scope, order, done: Some(done) });
+        let _ = carried_out.recv_timeout(OPERATE_MAX);
+    }
+
+    /// The full name of a scope that may be given without its scheme.
+    pub fn scope_named(&self, scope: &str) -> String {
+        let registry = &self.seams.registry;
+        let known = |name: &str| registry.scope(name).is_some() || registry.host(name).is_some();
+        if known(scope) || scope.contains("://") {
+            return scope.to_owned();
+        }
+        let with_scheme = ["http://", "https://"].map(|scheme| format!("{scheme}{scope}"));
+        with_scheme.into_iter().find(|name| known(name)).unwrap_or_else(|| scope.to_owned())
+    }
+
+    /// The coordinator's address, for messages.
+    pub fn addr(&self) -> Addr<Coordinator> {
+        self.shard.addr().clone()
+    }
+
+    /// The published state.
+    pub fn registry(&self) -> &Registry {
+        &self.seams.registry
+    }
+
+    /// The state of everything at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.seams.registry, self.seams.journal.dropped())
+    }
+
+    /// Ends the actors' thread and waits for it; calls inside end with `ShuttingDown`.
+    pub fn close(&self) {
+        self.shard.close();
+    }
+
+    fn submit(
+        &self,
+        fetch: Fetch,
+        delivery: Delivery,
+        reply: Reply,
+    ) -> Result<CancelOnDrop, Error> {
+        let (call, inside) = check(&self.seams, fetch, delivery)?;
+        let ticket = call.spec.ticket;
+        self.shard.addr().do_send(Submit { call, reply });
+        let waiting = Some((ticket, self.shard.addr().clone()));
+        Ok(CancelOnDrop { waiting, _inside: inside })
+    }
+}
+
+/// Takes a call in, unless it is malformed, the client is full, or its circuit is open.
+pub(crate) fn check(
+    seams: &Arc<Seams>,
+    fetch: Fetch,
+    delivery: Delivery,
+) -> Result<(Prepared, Inside), Error> {
+    let inside = Inside::enter(seams)?;
+    let call = intake::prepare(seams, fetch, delivery)?;
+    if call.spec.breaker == BreakerUse::Bypassed {
+        return Ok((call, inside));
+    }
+    let Stance::Refusing { until } = seams.registry.stance(&call.spec.target.scope) else {
+        return Ok((call, inside));
+    };
+    if until.is_some_and(|until| until <= Instant::now()) {
+        return Ok((call, inside));
+    }
+    let scope = &call.spec.target.scope;
+    let text = format!("the circuit of {scope} is open; nothing was sent");
+    let error = Error::new(ErrorKind::CircuitOpen, text).until(until);
+    let caller = Caller { origin: call.origin, reply: None, luggage: None, leader: None };
+    let end = End { error: Some(ErrorKind::CircuitOpen), retry_at: until, ..End::default() };
+    let record = Arc::new(caller.record(Instant::now(), None, end));
+    seams.journal.write(JournalEntry::Call(record.clone()));
+    Err(caller.dress(error, &record))
+}
+
+/// The answer of a thread that has ended.
+pub(crate) fn lost() -> Error {
+    Error::new(ErrorKind::ShuttingDown, "the client has shut down")
+}
+
+/// A call inside the client, counted.
+pub(crate) struct Inside(Arc<Seams>);
+
+impl Inside {
+    fn enter(seams: &Arc<Seams>) -> Result<Self, Error> {
+        let calls_max = seams.plan.load().limits().calls_max;
+        let before = seams.registry.calls.fetch_add(1, AcqRel);
+        let inside = Self(seams.clone());
+        if before >= calls_max {
+            let text = format!("{calls_max} calls are inside the client already (limits.calls)");
+            return Err(Error::new(ErrorKind::Overloaded, text));
+        }
+        Ok(inside)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.registry.calls.fetch_sub(1, AcqRel);
+        self.0.registry.answers.fetch_add(1, Relaxed);
+    }
+}
+
+/// Tells the coordinator when a caller leaves without its answer.
+struct CancelOnDrop {
+    waiting: Option<(Ticket, Addr<Coordinator>)>,
+    _inside: Inside,
+}
+
+impl CancelOnDrop {
+    fn answered(&mut self) {
+        self.waiting = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some((ticket, addr)) = self.waiting.take() {
+            addr.do_send(Cancel { ticket, kind: ErrorKind::Cancelled });
+        }
+    }
+}
+
+/// An order is carried out in microseconds; a caller on a wedged thread is let go after this.
+const OPERATE_MAX: Duration = Duration::from_secs(1);
