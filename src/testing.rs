@@ -23,6 +23,7 @@ mod chance;
 mod fault;
 mod flight;
 pub mod ledger;
+mod listener;
 mod payload;
 mod pulse;
 mod query;
@@ -36,14 +37,13 @@ mod wire;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{Either, select};
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -328,7 +328,7 @@ impl DrillBuilder {
     /// [`io::ErrorKind::InvalidData`] with line and column, one that means nothing are errors.
     pub fn start(self) -> io::Result<Drill> {
         let script = self.script.map_or_else(|| Ok(Script::default()), ScriptSource::load)?;
-        let listeners = bind(&self.listen, self.hosts)?;
+        let listeners = listener::bind(&self.listen, self.hosts)?;
         let addresses =
             listeners.iter().map(std::net::TcpListener::local_addr).collect::<Result<_, _>>()?;
         let identity = self.tls.then(Identity::generate).transpose()?;
@@ -368,24 +368,6 @@ impl ScriptSource {
     }
 }
 
-fn bind(address: &str, hosts: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    let first = address.to_socket_addrs().map_err(named)?.next();
-    let first = first.ok_or_else(|| named(io::ErrorKind::AddrNotAvailable.into()))?;
-    let others = std::iter::repeat_n(SocketAddr::new(first.ip(), 0), hosts - 1);
-    std::iter::once(first).chain(others).map(|one| listener(one).map_err(named)).collect()
-}
-
-fn listener(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
 fn serve(
     server: Server,
     listeners: Vec<std::net::TcpListener>,
@@ -400,6 +382,3 @@ fn serve(
     drop(entered);
     Ok(runtime)
 }
-
-/// Connections the kernel holds until they are accepted; a burst beyond it would wait a second.
-const BACKLOG: i32 = 4_096;

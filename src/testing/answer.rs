@@ -1,5 +1,6 @@
 //! From a fault to what goes over the wire.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::wire::Cut;
 /// What the drill does about a request.
 #[derive(Debug)]
 pub(super) enum Reaction {
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// End the connection without a byte.
     Cut(Cut),
 }
@@ -66,7 +67,7 @@ impl Reaction {
             Fault::Delay { ms, jitter_ms } => {
                 let jitter_ms =
                     chance::draw(exchange.seed, exchange.key, exchange.turn, *jitter_ms);
-                ok(None, false).delayed(Duration::from_millis(ms + jitter_ms))
+                ok(None, false).delayed(ms + jitter_ms)
             }
             Fault::Slow { bytes, chunk, every_ms } => {
                 paced(*bytes, *chunk, Duration::from_millis(*every_ms))
@@ -82,7 +83,7 @@ impl Reaction {
             Fault::Problem { code } => problem(*code, exchange.parts.uri.path()),
             Fault::Inquiry(_) | Fault::Scenario { .. } => index(),
         };
-        Self::Answer(answer)
+        Self::Answer(Box::new(answer))
     }
 }
 
@@ -101,8 +102,8 @@ impl Answer {
         Self::new(status, "application/json", Content::whole(value.to_string()))
     }
 
-    pub(super) fn error(status: StatusCode, value: Value) -> Self {
-        Self::json(status, &json!({ "error": value }))
+    pub(super) fn error(status: StatusCode, text: &str) -> Self {
+        Self::json(status, &json!({ "error": text }))
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -117,9 +118,9 @@ impl Answer {
         }
     }
 
-    fn delayed(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
+    fn delayed(mut self, ms: u64) -> Self {
+        self.delay = Duration::from_millis(ms);
+        self.with_text(HeaderName::from_static("server-timing"), &format!("delay;dur={ms}"))
     }
 }
 
@@ -171,7 +172,7 @@ fn paced(bytes: u64, chunk: u64, every: Duration) -> Answer {
 
 fn drip(bytes_per_second: u64) -> Answer {
     let chunk = bytes_per_second.div_ceil(10);
-    let every = Duration::from_secs(1).mul_f64(chunk as f64 / bytes_per_second as f64);
+    let every = Duration::from_nanos(chunk.saturating_mul(1_000_000_000) / bytes_per_second);
     let mut answer = paced(bytes_per_second.saturating_mul(DRIP_SECONDS), chunk, every);
     // Nobody is to know how long it lasts.
     answer.headers.remove(CONTENT_LENGTH);
@@ -230,7 +231,7 @@ fn cache_control(freshness: Freshness) -> Option<String> {
 fn echo(exchange: &Exchange<'_>) -> Answer {
     if exchange.body_len > exchange.body.len() as u64 {
         let text = format!("the body is longer than the {} bytes echoed", exchange.body.len());
-        return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, text.into());
+        return Answer::error(StatusCode::PAYLOAD_TOO_LARGE, &text);
     }
     let parts = exchange.parts;
     let mut headers = serde_json::Map::new();
@@ -296,7 +297,11 @@ fn problem(code: StatusCode, path: &str) -> Answer {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -2,7 +2,7 @@
 //!
 //! Bodies are made piece by piece, so that two hundred megabytes cost no more than one piece. A
 //! body hands its request's ticket to the wire with its last piece, since only the wire knows when
-//! that piece is written.
+//! that piece is written. Lengths are promised by header alone, since faults promise wrong ones.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
 
 use super::book::Ticket;
@@ -183,15 +183,6 @@ impl Body for Payload {
 
     fn is_end_stream(&self) -> bool {
         self.ended && self.end == End::Finish
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.stream, self.end) {
-            (Stream::Text { lead, filler, tail, .. }, End::Finish) => {
-                SizeHint::with_exact(lead.len() as u64 + filler + tail.len() as u64)
-            }
-            (Stream::Text { .. } | Stream::Gzip { .. }, _) => SizeHint::default(),
-        }
     }
 }
 

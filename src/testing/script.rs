@@ -194,10 +194,10 @@ mod tests {
     #[test]
     fn errors_point_at_the_place_and_say_what_was_expected() {
         let table = [
-            ("[scenario.a]\nsteps = [{ path = '/nothing' }]", (2, 20), "no such path"),
-            ("[scenario.a]\nsteps = [{ path = '/delay/x' }]", (2, 20), "parameter `ms`"),
-            ("[scenario.a]\nsteps = [{ path = '/count' }]", (2, 20), "not one for a step"),
-            ("[scenario.a]\nsteps = [{ path = '/scenario/a' }]", (2, 20), "not one for a step"),
+            ("[scenario.a]\nsteps = [{ path = '/nothing' }]", (2, 19), "no such path"),
+            ("[scenario.a]\nsteps = [{ path = '/delay/x' }]", (2, 19), "parameter `ms`"),
+            ("[scenario.a]\nsteps = [{ path = '/count' }]", (2, 19), "not one for a step"),
+            ("[scenario.a]\nsteps = [{ path = '/scenario/a' }]", (2, 19), "not one for a step"),
             ("[scenario.a]\nsteps = [{ path = '/ok', times = 0 }]", (2, 34), "expected 1 or more"),
             ("[scenario.a]\nsteps = []", (1, 1), "at least one step"),
             ("[scenario.'a b']\nsteps = []", (1, 11), "letters, digits"),

@@ -140,7 +140,7 @@ impl Session {
                 if !answer.delay.is_zero() {
                     tokio::time::sleep(answer.delay).await;
                 }
-                Ok(self.respond(&parts.method, answer, Some(ticket)))
+                Ok(self.respond(&parts.method, *answer, Some(ticket)))
             }
             Reaction::Cut(cut) => {
                 ticket.complete();
@@ -182,17 +182,17 @@ impl Session {
     ) -> Reaction {
         let target = match target {
             Ok(target) => target,
-            Err(refusal) => return Reaction::Answer(refuse(&refusal)),
+            Err(refusal) => return Reaction::Answer(Box::new(refuse(&refusal))),
         };
         let turn = match turn {
             Some(turn) => turn,
-            None if target.fault.counts_its_hits() => return Reaction::Answer(full()),
+            None if target.fault.counts_its_hits() => return Reaction::Answer(Box::new(full())),
             None => 0,
         };
         let Some((fault, key, turn)) = self.server.resolve(&target, turn) else {
             let names = self.server.script.names();
             let error = json!({ "error": "no such scenario", "scenarios": names });
-            return Reaction::Answer(Answer::json(StatusCode::NOT_FOUND, &error));
+            return Reaction::Answer(Box::new(Answer::json(StatusCode::NOT_FOUND, &error)));
         };
         let seed = self.server.seed;
         let (kept, body_len) = (body.kept.as_slice(), body.len);
@@ -256,7 +256,7 @@ fn refuse(refusal: &Refusal) -> Answer {
 
 fn full() -> Answer {
     let error = "the table of keys is full, and this path counts its hits by key";
-    Answer::error(StatusCode::INSUFFICIENT_STORAGE, error.into())
+    Answer::error(StatusCode::INSUFFICIENT_STORAGE, error)
 }
 
 /// A pause after a failed accept.
