@@ -160,3 +160,87 @@ impl Tide {
         self.peak = self.peak.max(then.current.saturating_sub(gone_since));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn two_living_clients_raise_the_peak_to_two() {
+        let (mut flights, first, second) =
+            (Flights::new(1), Client::new(1).await, Client::new(2).await);
+        first.enter(&mut flights);
+        let (gone, doubt) = second.enter(&mut flights);
+        assert!(gone.is_empty() && doubt.is_none());
+        assert_eq!((flights.current(), flights.peak(), flights.peak_on(0)), (2, 2, 2));
+    }
+
+    #[tokio::test]
+    async fn a_dead_client_leaves_before_the_peak_is_taken() {
+        let (mut flights, first, second) =
+            (Flights::new(1), Client::new(1).await, Client::new(2).await);
+        first.enter(&mut flights);
+        drop(first.near);
+        first.far.readable().await.unwrap();
+        let (gone, doubt) = second.enter(&mut flights);
+        assert_eq!(gone.len(), 1);
+        assert!(doubt.is_none());
+        assert_eq!((flights.current(), flights.peak(), flights.peak_on(0)), (1, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_doubtful_peak_counts_those_who_stayed() {
+        for stayed in [true, false] {
+            let (mut flights, mut first) = (Flights::new(1), Client::new(1).await);
+            let second = Client::new(2).await;
+            first.enter(&mut flights);
+            first.near.write_all(b"goodbye").await.unwrap();
+            first.far.readable().await.unwrap();
+            let (gone, doubt) = second.enter(&mut flights);
+            assert!(gone.is_empty());
+            assert_eq!(flights.peak(), 1, "not believed yet");
+            if stayed {
+                flights.leave(first.seat).unwrap();
+            } else {
+                flights.lose(first.seat).unwrap();
+            }
+            flights.settle(doubt.unwrap());
+            let peak = if stayed { 2 } else { 1 };
+            assert_eq!((flights.peak(), flights.peak_on(0)), (peak, peak));
+        }
+    }
+
+    #[test]
+    fn leaving_twice_counts_once() {
+        let mut flights = Flights::new(1);
+        let seat = Seat { connection: 0, number: 0 };
+        let line = Line::new(0, 0, std::sync::Weak::new());
+        flights.enter(seat, Flight { line, path: None, key: None });
+        assert!(flights.leave(seat).is_some());
+        assert!(flights.leave(seat).is_none() && flights.lose(seat).is_none());
+        assert_eq!(flights.current(), 0);
+    }
+
+    struct Client {
+        near: TcpStream,
+        far: Arc<TcpStream>,
+        seat: Seat,
+    }
+
+    impl Client {
+        async fn new(connection: u64) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let far = Arc::new(listener.accept().await.unwrap().0);
+            Self { near, far, seat: Seat { connection, number: connection } }
+        }
+
+        fn enter(&self, flights: &mut Flights) -> (Vec<(Seat, Flight)>, Option<Doubt>) {
+            let line = Line::new(self.seat.connection, 0, Arc::downgrade(&self.far));
+            flights.enter(self.seat, Flight { line, path: None, key: None })
+        }
+    }
+}

@@ -68,3 +68,59 @@ fn read_closed(socket: &TcpStream) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use socket2::SockRef;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_client_is_alive() {
+        let (_client, _server, line) = pair().await;
+        assert_eq!(line.pulse(), Pulse::Alive);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_closed_or_reset_is_gone() {
+        for linger in [None, Some(std::time::Duration::ZERO)] {
+            let (client, server, line) = pair().await;
+            SockRef::from(&client).set_linger(linger).unwrap();
+            drop(client);
+            server.readable().await.unwrap();
+            assert_eq!(line.pulse(), Pulse::Gone, "{linger:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unread_bytes_are_doubtful_until_the_end_behind_them_is_known() {
+        let (mut client, server, line) = pair().await;
+        client.write_all(b"bytes").await.unwrap();
+        server.readable().await.unwrap();
+        assert_eq!(line.pulse(), Pulse::Doubtful);
+        drop(client);
+        while !server.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(line.pulse(), Pulse::Gone);
+    }
+
+    #[tokio::test]
+    async fn a_connection_the_drill_closed_is_gone() {
+        let (_client, server, line) = pair().await;
+        drop(server);
+        assert_eq!(line.pulse(), Pulse::Gone);
+    }
+
+    async fn pair() -> (TcpStream, Arc<TcpStream>, Line) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let server = Arc::new(listener.accept().await.unwrap().0);
+        let line = Line::new(0, 0, Arc::downgrade(&server));
+        (client, server, line)
+    }
+}
