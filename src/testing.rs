@@ -2,7 +2,7 @@
 //!
 //! Faults are chosen by path, so any client can be tried by URL alone; `/` lists them. The drill
 //! runs on a thread of its own, so it works in any test and is never starved by it, and it keeps a
-//! [`Ledger`](ledger::Ledger) of what reached it: hits, arrival times, requests in flight.
+//! [`Ledger`] of what reached it: hits, arrival times, requests in flight.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -129,12 +129,15 @@ impl Drill {
         self.ca_pem.as_deref()
     }
 
-    /// Looks at the ledger; what the closure sees is one moment. Keep it short: the drill waits.
+    /// Looks at the ledger; what the closure sees is one moment.
+    ///
+    /// The drill waits meanwhile: a closure that asks the drill itself never ends.
     pub fn read<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
         self.book.read(look)
     }
 
-    /// Waits until the ledger meets a condition, on any runtime.
+    /// Waits until the ledger meets a condition, on any runtime; the closure is as in
+    /// [`Drill::read`].
     ///
     /// Fails with [`io::ErrorKind::TimedOut`] when it does not within the time.
     pub async fn wait_for(

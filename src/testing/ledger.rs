@@ -1,8 +1,9 @@
 //! What the drill saw: hits, arrivals, requests in flight, connections, clients that left.
 //!
 //! One owner writes it, the book; tests read it under the book's lock and so see one consistent
-//! moment. Everything in it has a limit: the log keeps the newest requests, the tables by path and
-//! by key stop taking new names, and both count what they dropped.
+//! moment. Everything in it has a limit: the log keeps the newest 100,000 requests, unless told
+//! otherwise, in 128 MiB at most; the tables by path and by key stop taking new names at 100,000;
+//! both count what they dropped.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub struct Ledger {
     flights: Flights,
     log: VecDeque<Received>,
     log_max: usize,
+    log_bytes: usize,
 }
 
 /// A request that has just begun.
@@ -51,6 +53,7 @@ impl Ledger {
             flights: Flights::new(hosts),
             log: VecDeque::new(),
             log_max,
+            log_bytes: 0,
         }
     }
 
@@ -148,7 +151,9 @@ impl Ledger {
     ///
     /// A request is in flight from its parsed head until just before the last bytes of its answer
     /// are handed to the socket (HTTP/2: to the connection's frame buffer), or until its client is
-    /// seen to be gone.
+    /// seen to be gone. A client that closes only its sending half counts as gone; one that sends
+    /// further requests without waiting and then leaves is seen to be gone when the next would
+    /// raise the peak.
     pub fn in_flight(&self) -> usize {
         self.flights.current()
     }
@@ -203,7 +208,7 @@ impl Ledger {
         self.hits - self.log.len() as u64
     }
 
-    /// Hits that a full table could not count by path or by key.
+    /// Hits that could not be counted by path or by key: the table full, the name over a kilobyte.
     pub fn names_dropped(&self) -> u64 {
         self.paths.overflowed() + self.keys.overflowed()
     }
@@ -215,14 +220,14 @@ impl Ledger {
         path: Option<Arc<str>>,
         key: Option<Arc<str>>,
     ) {
-        if self.log_max == 0 {
-            return;
-        }
-        if self.log.len() >= self.log_max {
-            self.log.pop_front();
-        }
         let path = path.unwrap_or_else(|| parts.uri.path().into());
-        self.log.push_back(Received::new(arrival, parts, path, key));
+        let received = Received::new(arrival, parts, path, key);
+        self.log_bytes += received.bytes();
+        self.log.push_back(received);
+        while self.log.len() > self.log_max || self.log_bytes > LOG_BYTES_MAX {
+            let Some(oldest) = self.log.pop_front() else { return };
+            self.log_bytes -= oldest.bytes();
+        }
     }
 
     fn logged(&mut self, seat: Seat) -> Option<&mut Received> {
@@ -247,5 +252,7 @@ impl Ledger {
 
 /// Requests that the log keeps unless told otherwise.
 pub(super) const LOG_MAX: usize = 100_000;
+/// Memory that the log takes, whatever its length: request heads may be large.
+const LOG_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Names that each table takes.
 const NAMES_MAX: usize = 100_000;

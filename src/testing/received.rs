@@ -85,6 +85,12 @@ impl Received {
         self.outcome = outcome;
     }
 
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let query = self.query.as_ref().map_or(0, |query| query.len());
+        size_of::<Self>() + self.path.len() + query + self.headers.len()
+    }
+
     /// Position in the order of arrival, from 0.
     pub fn number(&self) -> u64 {
         self.number

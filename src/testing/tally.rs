@@ -24,7 +24,7 @@ impl Tallies {
     }
 
     /// Counts a hit; answers the shared name and the hits before this one, or nothing when the
-    /// table is full and the name is new.
+    /// name is new and the table is full or the name is longer than a kilobyte.
     pub(super) fn hit(&mut self, name: &str) -> Option<(Arc<str>, u64)> {
         if let Some((name, _)) = self.table.get_key_value(name) {
             let name = Arc::clone(name);
@@ -32,7 +32,7 @@ impl Tallies {
             tally.hits += 1;
             return Some((name, tally.hits - 1));
         }
-        if self.table.len() >= self.names_max {
+        if self.table.len() >= self.names_max || name.len() > NAME_BYTES_MAX {
             self.overflowed += 1;
             return None;
         }
@@ -51,8 +51,32 @@ impl Tallies {
         self.table.get(name).copied().unwrap_or_default()
     }
 
-    /// Hits that were not counted by name because the table was full.
+    /// Hits that were not counted by name.
     pub(super) fn overflowed(&self) -> u64 {
         self.overflowed
+    }
+}
+
+const NAME_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_still_counts_the_names_it_has() {
+        let mut tallies = Tallies::new(1);
+        assert_eq!(tallies.hit("a"), Some(("a".into(), 0)));
+        assert_eq!(tallies.hit("b"), None);
+        assert_eq!(tallies.hit("a"), Some(("a".into(), 1)));
+        assert_eq!((tallies.of("a").hits, tallies.of("b").hits), (2, 0));
+        assert_eq!(tallies.overflowed(), 1);
+    }
+
+    #[test]
+    fn a_name_too_long_is_not_kept() {
+        let mut tallies = Tallies::new(10);
+        assert!(tallies.hit(&"x".repeat(NAME_BYTES_MAX)).is_some());
+        assert_eq!(tallies.hit(&"x".repeat(NAME_BYTES_MAX + 1)), None);
     }
 }
