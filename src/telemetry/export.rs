@@ -150,7 +150,11 @@ impl<E: SpanExporter> ExportLoop<E> {
             }
         }
         self.export();
-        let _ = untraced(|| self.exporting.exporter.shutdown());
+        // Its connections speak, and are traced, even as they are dropped.
+        untraced(|| {
+            let _ = self.exporting.exporter.shutdown();
+            drop(self.exporting);
+        });
     }
 
     fn collect(&mut self, spans: Vec<SpanData>) {

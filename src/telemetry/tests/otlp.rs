@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::{Sender, unbounded};
 use serde_json::{Value, json};
 use spillgate_actors::record::JournalEntry;
+use tracing::Subscriber;
+use tracing::span::{Attributes, Id};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::{Layer, Registry};
 
 use super::receiver::{Receiver, assert_child, named};
 use super::records::{follower_of, retried_call};
@@ -23,6 +27,23 @@ fn third_party_receiver_sees_the_tree_over_http() {
 fn third_party_receiver_sees_the_tree_over_grpc() {
     let receiver = Receiver::start();
     assert_tree_arrives(&receiver, receiver.grpc(), OtlpProtocol::Grpc);
+}
+
+#[test]
+fn own_requests_of_the_exporters_leave_no_span() {
+    let (begun, names) = unbounded();
+    // Global, for the exporters live on threads of their own; no other test of this crate sets it.
+    let subscriber = Registry::default().with(SpanNames(begun));
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    tracing::info_span!("control").in_scope(|| ());
+    let receiver = Receiver::start();
+    assert_tree_arrives(&receiver, receiver.http(), OtlpProtocol::HttpProtobuf);
+    #[cfg(feature = "otlp-grpc")]
+    {
+        let receiver = Receiver::start();
+        assert_tree_arrives(&receiver, receiver.grpc(), OtlpProtocol::Grpc);
+    }
+    assert_eq!(names.try_iter().collect::<Vec<_>>(), ["control"]);
 }
 
 fn assert_tree_arrives(receiver: &Receiver, otlp: String, protocol: OtlpProtocol) {
@@ -83,5 +104,14 @@ fn assert_phases_are_below(spans: &[Value], attempt: &Value) {
         if name == "wait_for_connection" {
             assert_child(connect, phase);
         }
+    }
+}
+
+/// Tells the name of every span that is begun.
+struct SpanNames(Sender<&'static str>);
+
+impl<S: Subscriber> Layer<S> for SpanNames {
+    fn on_new_span(&self, span: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let _ = self.0.send(span.metadata().name());
     }
 }
