@@ -1,3 +1,7 @@
 //! x
 #[cfg(feature = "testing")]
 pub mod testing;
+#[expect(dead_code, reason = "the facade starts it")]
+mod telemetry;
+
+pub use telemetry::options::{OtlpProtocol, TelemetryError, TelemetryOptions};
