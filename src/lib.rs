@@ -1,4 +1,5 @@
 //! x
+pub mod config;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[expect(dead_code, reason = "the facade starts it")]
