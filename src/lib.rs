@@ -1,1 +1,4 @@
 //! x
+pub mod redaction;
+pub mod redirect;
+pub mod transport;
