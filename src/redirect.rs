@@ -206,6 +206,7 @@ impl StdError for RedirectRefusal {}
 
 #[cfg(test)]
 mod tests {
+    use super::NextBody::{Dropped, Kept};
     use super::*;
 
     const FROM: &str = "https://a.example/dir/page?q=1#part";
@@ -259,24 +260,22 @@ mod tests {
             let next = run(&method, status, "/x").ok().flatten().unwrap();
             assert_eq!((next.method, next.body), (expected, body), "{method} {status}");
         };
-        use Method as M;
-        use NextBody::{Dropped, Kept};
         for status in [301, 302] {
-            check(M::POST, status, M::GET, Dropped);
-            check(M::GET, status, M::GET, Kept);
-            check(M::HEAD, status, M::HEAD, Kept);
-            check(M::PUT, status, M::PUT, Kept);
+            check(Method::POST, status, Method::GET, Dropped);
+            check(Method::GET, status, Method::GET, Kept);
+            check(Method::HEAD, status, Method::HEAD, Kept);
+            check(Method::PUT, status, Method::PUT, Kept);
         }
-        for method in [M::POST, M::PUT, M::DELETE, M::PATCH] {
-            check(method, 303, M::GET, Dropped);
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            check(method, 303, Method::GET, Dropped);
         }
-        check(M::HEAD, 303, M::HEAD, Kept);
+        check(Method::HEAD, 303, Method::HEAD, Kept);
         for status in [307, 308] {
-            check(M::POST, status, M::POST, Kept);
-            check(M::GET, status, M::GET, Kept);
+            check(Method::POST, status, Method::POST, Kept);
+            check(Method::GET, status, Method::GET, Kept);
         }
         for status in [200, 204, 300, 304, 305, 306, 404, 503] {
-            assert!(run(&M::GET, status, "/x").ok().unwrap().is_none(), "{status}");
+            assert!(run(&Method::GET, status, "/x").ok().unwrap().is_none(), "{status}");
         }
     }
 
@@ -327,17 +326,16 @@ mod tests {
             let refusal = run(&method, status, location).err();
             assert_eq!(refusal, Some(expected), "{method} {status} {location}");
         };
-        use RedirectRefusal as R;
-        check(Method::GET, 302, "http://a.example/", R::Downgrade);
-        check(Method::GET, 302, "http://b.example/", R::Downgrade);
-        check(Method::GET, 302, "file:///etc/passwd", R::Scheme);
-        check(Method::GET, 302, "javascript:alert(1)", R::Scheme);
-        check(Method::GET, 302, "https://", R::InvalidLocation);
+        check(Method::GET, 302, "http://a.example/", RedirectRefusal::Downgrade);
+        check(Method::GET, 302, "http://b.example/", RedirectRefusal::Downgrade);
+        check(Method::GET, 302, "file:///etc/passwd", RedirectRefusal::Scheme);
+        check(Method::GET, 302, "javascript:alert(1)", RedirectRefusal::Scheme);
+        check(Method::GET, 302, "https://", RedirectRefusal::InvalidLocation);
         for (method, status) in [(Method::POST, 307), (Method::PUT, 308), (Method::DELETE, 301)] {
-            check(method, status, "https://b.example/", R::UnsafeAcrossOrigins);
+            check(method, status, "https://b.example/", RedirectRefusal::UnsafeAcrossOrigins);
         }
         let gone = run_with(&Method::POST, 307, "/x", BodyState::OneShot).err();
-        assert_eq!(gone, Some(R::BodyGone));
+        assert_eq!(gone, Some(RedirectRefusal::BodyGone));
         let left = run_with(&Method::POST, 303, "/x", BodyState::OneShot);
         assert_eq!(left.ok().flatten().unwrap().body, NextBody::Dropped);
     }

@@ -168,14 +168,16 @@ fn judge(error: &(dyn StdError + 'static)) -> (ErrorKind, Option<Phase>) {
 }
 
 fn kind_of_tls(error: &rustls::Error) -> ErrorKind {
-    match error {
+    let is_of_certificate = matches!(
+        error,
         rustls::Error::InvalidCertificate(_)
-        | rustls::Error::NoCertificatesPresented
-        | rustls::Error::InvalidCertRevocationList(_) => ErrorKind::TlsCertificateError,
-        _ => ErrorKind::TlsProtocolError,
-    }
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::InvalidCertRevocationList(_)
+    );
+    if is_of_certificate { ErrorKind::TlsCertificateError } else { ErrorKind::TlsProtocolError }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the list is the standard library's, and open")]
 fn kind_of_io(kind: io::ErrorKind) -> Option<ErrorKind> {
     match kind {
         io::ErrorKind::ConnectionRefused => Some(ErrorKind::ConnectionRefused),

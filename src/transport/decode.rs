@@ -54,13 +54,13 @@ pub(super) fn decode(body: BodyStream, coding: Coding, growth: Growth) -> BodySt
             Decoder::Zstd(Box::new(decoder))
         }
     };
-    Box::pin(Decoded { decoder, buffer: BytesMut::new(), decoded: 0, stage: Stage::Start, growth })
+    Box::pin(Decoded { decoder, buffer: BytesMut::new(), given: 0, stage: Stage::Start, growth })
 }
 
 struct Decoded {
     decoder: Decoder,
     buffer: BytesMut,
-    decoded: u64,
+    given: u64,
     stage: Stage,
     growth: Growth,
 }
@@ -99,7 +99,7 @@ impl Decoded {
                     };
                     match (self.stage, rest) {
                         (Stage::Start, Rest::Some) => self.stage = Stage::Coding,
-                        (Stage::Start, Rest::None) | (_, Rest::None) => return Poll::Ready(None),
+                        (_, Rest::None) => return Poll::Ready(None),
                         (_, Rest::Some) => {
                             let surplus = io::Error::other("bytes after the end of the coding");
                             return Poll::Ready(Some(Err(self.failure(surplus))));
@@ -121,9 +121,9 @@ impl Decoded {
         match ready!(poll_read_buf(Pin::new(&mut self.decoder), cx, &mut self.buffer)) {
             Ok(0) => Poll::Ready(None),
             Ok(count) => {
-                self.decoded = self.decoded.saturating_add(count as u64);
+                self.given = self.given.saturating_add(count as u64);
                 let encoded = self.decoder.encoded().taken;
-                if !self.growth.allows(encoded, self.decoded) {
+                if !self.growth.allows(encoded, self.given) {
                     let error = TransportError::sent(ErrorKind::HttpResponseBodySize);
                     return Poll::Ready(Some(Err(error.during(Phase::Read))));
                 }

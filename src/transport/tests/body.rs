@@ -141,7 +141,7 @@ async fn broken_codings_are_told_from_broken_connections() {
 
 #[tokio::test]
 async fn body_that_grows_beyond_reason_is_refused() {
-    let zeros = vec![0; 32 * 1024 * 1024];
+    let zeros = vec![0; 8 * 1024 * 1024];
     for coding in ["gzip", "br", "zstd"] {
         let body = encoded(coding, &zeros).await;
         let server = canned(answer(&format!("Content-Encoding: {coding}\r\n"), &body));
@@ -155,7 +155,7 @@ async fn body_that_grows_beyond_reason_is_refused() {
             }
         };
         assert_eq!(error.kind, ErrorKind::HttpResponseBodySize, "{coding}");
-        assert!(decoded <= 8 * 1024 * 1024, "{coding}: {decoded} bytes were let through");
+        assert!(decoded <= 1024 * 1024, "{coding}: {decoded} bytes were let through");
         assert!(stream.next().await.is_none());
     }
     let small = encoded("gzip", &zeros[..1024 * 1024]).await;

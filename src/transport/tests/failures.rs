@@ -69,7 +69,7 @@ async fn bodies_cut_short_are_incomplete() {
 #[tokio::test]
 async fn header_sections_are_limited() {
     let answer = |fields: String| format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 0\r\n\r\n");
-    let many = |count| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
+    let many = |count| "x-many: 1\r\n".repeat(count);
     let large = |bytes| format!("x-large: {}\r\n", "x".repeat(bytes));
     for fields in [many(100), large(64 * 1024), large(1024 * 1024)] {
         let outbound = get(format!("http://{}/", canned(answer(fields))));

@@ -10,30 +10,32 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use spillgate_actors::phases::{Mark, Phase};
 use spillgate_actors::transport::ConnectionOrigin;
 use spillgate_core::outcome::Exposure;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::super::options::Protocols;
 use super::*;
 
-struct Secure {
+/// A TLS server with a certificate of its own.
+pub(super) struct Secure {
     address: SocketAddr,
     ca: tempfile::NamedTempFile,
 }
 
 impl Secure {
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("https://localhost:{}/", self.address.port())
     }
 
-    fn transport(&self) -> ReqwestTransport {
+    pub(super) fn transport(&self) -> ReqwestTransport {
         let ca_files = vec![self.ca.path().to_path_buf()];
         ReqwestTransport::new(&TransportOptions { ca_files, ..TransportOptions::default() })
             .unwrap()
     }
 }
 
-/// A TLS server for `name` that echoes bodies and speaks one protocol.
-async fn secure(name: &str, protocol: &'static [u8]) -> Secure {
+/// A certificate for `name` in a file, and a server's settings with it.
+fn certified(name: &str, protocol: &[u8]) -> (tempfile::NamedTempFile, Arc<rustls::ServerConfig>) {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let mut ca = tempfile::NamedTempFile::new().unwrap();
@@ -47,14 +49,39 @@ async fn secure(name: &str, protocol: &'static [u8]) -> Secure {
         .with_single_cert(vec![CertificateDer::from(cert.der().to_vec())], key)
         .unwrap();
     config.alpn_protocols = vec![protocol.to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    (ca, Arc::new(config))
+}
+
+/// A TLS server of blocking sockets.
+pub(super) fn secure_raw(
+    protocol: &[u8],
+    mut serve: impl FnMut(&mut dyn ReadWrite) + Send + 'static,
+) -> Secure {
+    let (ca, config) = certified("localhost", protocol);
+    let address = raw_server(move |mut stream| {
+        let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+        serve(&mut rustls::Stream::new(&mut session, &mut stream));
+    });
+    Secure { address, ca }
+}
+
+/// What a blocking connection can do.
+pub(super) trait ReadWrite: Read + std::io::Write {}
+impl<S: Read + std::io::Write> ReadWrite for S {}
+
+/// A TLS server for `name` that echoes bodies and speaks one protocol; each connection's handshake
+/// needs a permit.
+async fn secure_gated(name: &str, protocol: &[u8], gate: Arc<Semaphore>) -> Secure {
+    let (ca, config) = certified(name, protocol);
+    let acceptor = TlsAcceptor::from(config);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         loop {
             let (stream, peer) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
+            let (acceptor, gate) = (acceptor.clone(), Arc::clone(&gate));
             tokio::spawn(async move {
+                gate.acquire().await.unwrap().forget();
                 if let Ok(stream) = acceptor.accept(stream).await {
                     serve(TokioIo::new(stream), peer).await;
                 }
@@ -62,6 +89,10 @@ async fn secure(name: &str, protocol: &'static [u8]) -> Secure {
         }
     });
     Secure { address, ca }
+}
+
+async fn secure(name: &str, protocol: &[u8]) -> Secure {
+    secure_gated(name, protocol, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))).await
 }
 
 async fn serve<S>(stream: S, peer: SocketAddr)
@@ -118,6 +149,58 @@ async fn tls_is_a_phase_of_a_fresh_connection() {
             }
         }
     }
+}
+
+/// A body that ends when its sender is dropped.
+fn open_ended() -> (tokio::sync::oneshot::Sender<()>, OutboundBody) {
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let rest = futures_util::stream::once(async {
+        let _ = ended.await;
+        Ok(Bytes::from_static(b"end"))
+    });
+    (end, OutboundBody::Stream(Box::pin(rest)))
+}
+
+#[tokio::test]
+async fn connect_of_another_attempt_is_adopted() {
+    let gate = Arc::new(Semaphore::new(1));
+    let server = secure_gated("localhost", b"http/1.1", Arc::clone(&gate)).await;
+    let transport = server.transport();
+    let exchange = |outbound: Outbound| tokio::spawn(transport.exchange(outbound));
+    let until = async |marks: &PhaseMarks, mark| {
+        while marks.at(mark).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    // The first is slow on the only connection; the next two have to connect, and wait to do so.
+    let (end_slow, body) = open_ended();
+    let slow = post(server.url(), body);
+    let slow_marks = Arc::clone(&slow.marks);
+    let slow = exchange(slow);
+    until(&slow_marks, Mark::WriteBegin).await;
+    let (end_owner, body) = open_ended();
+    let owner = post(server.url(), body);
+    let owner_marks = Arc::clone(&owner.marks);
+    let owner = exchange(owner);
+    until(&owner_marks, Mark::TlsBegin).await;
+    let other = get(server.url());
+    let other_marks = Arc::clone(&other.marks);
+    let other = exchange(other);
+    until(&other_marks, Mark::TlsBegin).await;
+    // The slow one ends: its connection serves the owner, whose own connect goes on alone.
+    drop(end_slow);
+    read(slow.await.unwrap().unwrap()).await.unwrap();
+    until(&owner_marks, Mark::WriteBegin).await;
+    assert!(owner_marks.at(Mark::ConnectEnd).is_none());
+    gate.add_permits(1);
+    let adopted = other.await.unwrap().unwrap();
+    assert_eq!(connection(&adopted).origin, ConnectionOrigin::Adopted);
+    assert!(owner_marks.at(Mark::TlsEnd).is_some(), "noted where it was caused");
+    assert!(other_marks.at(Mark::ConnectEnd).is_none(), "its own connect is still under way");
+    drop(end_owner);
+    let reused = owner.await.unwrap().unwrap();
+    assert_eq!(connection(&reused).origin, ConnectionOrigin::Reused);
+    assert_ne!(connection(&adopted).local, connection(&reused).local);
 }
 
 #[tokio::test]
@@ -187,7 +270,7 @@ fn framed(frames: &'static [u8], then_close: bool) -> SocketAddr {
     })
 }
 
-fn read_frame(stream: &mut TcpStream) -> u8 {
+pub(super) fn read_frame(stream: &mut (impl Read + ?Sized)) -> u8 {
     let mut head = [0; 9];
     stream.read_exact(&mut head).unwrap();
     let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
@@ -195,8 +278,9 @@ fn read_frame(stream: &mut TcpStream) -> u8 {
     head[3]
 }
 
-const HEADERS: u8 = 1;
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 #[tokio::test]
 async fn streams_refused_by_the_server_were_never_sent() {

@@ -88,7 +88,7 @@ async fn connections_are_told_as_the_server_sees_them() {
             ConnectionOrigin::Adopted => {}
             // A first request on another's connection is one whose owner took a better one.
             ConnectionOrigin::Reused => {
-                assert!(request.number > 1 || !fresh.contains(&request.local))
+                assert!(request.number > 1 || !fresh.contains(&request.local));
             }
         }
     }
