@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 
 use super::connections::ConnectionTable;
 use super::current::{CONNECTING, REQUESTER, Requester};
+use super::gate::{Protocol, ProtocolGate};
 use super::resolve::ResolveFailure;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -23,13 +24,14 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 #[derive(Debug, Clone)]
 pub(super) struct ConnectLayer {
     pub(super) connections: Arc<ConnectionTable>,
+    pub(super) gate: Arc<ProtocolGate>,
 }
 
 impl<S> Layer<S> for ConnectLayer {
     type Service = NotingConnector<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        NotingConnector { inner, connections: Arc::clone(&self.connections) }
+        NotingConnector { inner, layer: self.clone() }
     }
 }
 
@@ -37,13 +39,13 @@ impl<S> Layer<S> for ConnectLayer {
 #[derive(Debug, Clone)]
 pub(super) struct NotingConnector<S> {
     inner: S,
-    connections: Arc<ConnectionTable>,
+    layer: ConnectLayer,
 }
 
 impl<S, Destination> Service<Destination> for NotingConnector<S>
 where
     S: Service<Destination, Error = BoxError>,
-    S::Response: Connection + 'static,
+    S::Response: Connection + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -55,43 +57,60 @@ where
     }
 
     fn call(&mut self, destination: Destination) -> Self::Future {
+        // Nothing happens before it is polled.
         let connecting = self.inner.call(destination);
         // The pool calls a connector from within the request's own future.
         let Ok(requester) = REQUESTER.try_with(Requester::clone) else {
             return Box::pin(connecting);
         };
-        let connections = Arc::clone(&self.connections);
-        Box::pin(connect(connecting, requester, connections))
+        Box::pin(self.layer.clone().connect_in_time(connecting, requester))
     }
 }
 
-async fn connect<F, C>(
-    connecting: F,
-    requester: Requester,
-    connections: Arc<ConnectionTable>,
-) -> Result<C, BoxError>
-where
-    F: Future<Output = Result<C, BoxError>>,
-    C: Connection,
-{
-    let Requester { number, marks, connect_timeout } = requester;
-    marks.note(Mark::ConnectBegin);
-    let _end = NotesConnectEnd(Arc::clone(&marks));
-    let connecting = CONNECTING.scope(Arc::clone(&marks), connecting);
-    let connection = match tokio::time::timeout(connect_timeout, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(source)) => return Err(ConnectFailure::new(source, &marks).into()),
-        Err(elapsed) => return Err(ConnectFailure::timed_out(elapsed.into(), &marks).into()),
-    };
-    if marks.at(Mark::TlsBegin).is_some() {
-        marks.note(Mark::TlsEnd);
+impl ConnectLayer {
+    async fn connect_in_time<F, C>(self, connecting: F, requester: Requester) -> Result<C, BoxError>
+    where
+        F: Future<Output = Result<C, BoxError>>,
+        C: Connection,
+    {
+        let marks = Arc::clone(&requester.marks);
+        let (in_time, connecting) =
+            (requester.connect_timeout, self.connect(connecting, requester));
+        match tokio::time::timeout(in_time, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(source)) => Err(ConnectFailure::new(source, &marks).into()),
+            Err(elapsed) => Err(ConnectFailure::timed_out(elapsed.into(), &marks).into()),
+        }
     }
-    let mut extensions = http::Extensions::new();
-    connection.connected().get_extras(&mut extensions);
-    if let Some(info) = extensions.get::<HttpInfo>() {
-        connections.insert((info.local_addr(), info.remote_addr()), number);
+
+    async fn connect<F, C>(self, connecting: F, requester: Requester) -> Result<C, BoxError>
+    where
+        F: Future<Output = Result<C, BoxError>>,
+        C: Connection,
+    {
+        let pass = match requester.negotiates_with {
+            Some(origin) => Some(self.gate.enter(origin).await?),
+            None => None,
+        };
+        let marks = requester.marks;
+        marks.note(Mark::ConnectBegin);
+        let _end = NotesConnectEnd(Arc::clone(&marks));
+        let connection = CONNECTING.scope(Arc::clone(&marks), connecting).await?;
+        if marks.at(Mark::TlsBegin).is_some() {
+            marks.note(Mark::TlsEnd);
+        }
+        let connected = connection.connected();
+        if let Some(pass) = pass {
+            let is_http2 = connected.is_negotiated_h2();
+            pass.found(if is_http2 { Protocol::Http2 } else { Protocol::Http1 });
+        }
+        let mut extensions = http::Extensions::new();
+        connected.get_extras(&mut extensions);
+        if let Some(info) = extensions.get::<HttpInfo>() {
+            self.connections.insert((info.local_addr(), info.remote_addr()), requester.number);
+        }
+        Ok(connection)
     }
-    Ok(connection)
 }
 
 /// Notes the end of a connect however it ends, dropped ones included.
@@ -139,6 +158,10 @@ fn phase_of(marks: &PhaseMarks) -> Phase {
     let passed = |mark| marks.at(mark).is_some();
     if passed(Mark::TlsBegin) {
         return Phase::Tls;
+    }
+    if !passed(Mark::ConnectBegin) {
+        // It waited for another's handshake.
+        return Phase::Acquire;
     }
     if passed(Mark::DnsBegin) && !passed(Mark::DnsEnd) { Phase::Dns } else { Phase::Tcp }
 }

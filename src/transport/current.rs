@@ -22,6 +22,8 @@ pub(super) struct Requester {
     pub(super) marks: Arc<PhaseMarks>,
     /// How long its connect may take.
     pub(super) connect_timeout: Duration,
+    /// Names the origin where the handshake decides on the protocol.
+    pub(super) negotiates_with: Option<u64>,
 }
 
 /// Notes a mark for the attempt that caused the connect being polled, if one is.

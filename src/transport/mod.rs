@@ -6,6 +6,7 @@ mod connections;
 mod current;
 mod decode;
 mod errors;
+mod gate;
 mod head;
 mod incoming;
 pub mod options;
@@ -14,6 +15,7 @@ mod resolve;
 mod tls;
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,6 +27,7 @@ use spillgate_actors::transport::{
     BodyStream, Connection, ExchangeFuture, Inbound, Outbound, OutboundBody, Transport,
     TransportError,
 };
+use url::Url;
 
 use self::connect::ConnectLayer;
 use self::connections::ConnectionTable;
@@ -58,6 +61,7 @@ struct Inner {
     options: TransportOptions,
     connections: Arc<ConnectionTable>,
     requesters: AtomicU64,
+    origins: RandomState,
 }
 
 impl ReqwestTransport {
@@ -66,8 +70,8 @@ impl ReqwestTransport {
         let connections = Arc::new(ConnectionTable::default());
         let client = client(options, &connections)?;
         let options = options.clone();
-        let requesters = AtomicU64::new(0);
-        Ok(Self { inner: Arc::new(Inner { client, options, connections, requesters }) })
+        let (requesters, origins) = (AtomicU64::new(0), RandomState::new());
+        Ok(Self { inner: Arc::new(Inner { client, options, connections, requesters, origins }) })
     }
 }
 
@@ -101,7 +105,10 @@ fn client(
         .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
         .tls_backend_preconfigured(tls::client_config(options)?)
         .dns_resolver(SystemResolver)
-        .connector_layer(ConnectLayer { connections: Arc::clone(connections) });
+        .connector_layer(ConnectLayer {
+            connections: Arc::clone(connections),
+            gate: Arc::default(),
+        });
     if options.header_fields_max > HYPER_FIELDS_MAX {
         builder = builder.http1_max_headers(options.header_fields_max);
     }
@@ -122,17 +129,26 @@ impl Inner {
         let Outbound { method, url, mut headers, body, connect_timeout, marks } = outbound;
         let decodes = head::offer_codings(&mut headers);
         frame(&mut headers, &method, &body);
+        let negotiates_with = self.negotiates_with(&url);
         let mut request = reqwest::Request::new(method.clone(), url);
         *request.headers_mut() = headers;
         let body = NotingBody::new(body, Arc::clone(&marks));
         *request.body_mut() = Some(reqwest::Body::wrap(body));
         let number = self.requesters.fetch_add(1, Ordering::Relaxed);
-        let requester = Requester { number, marks: Arc::clone(&marks), connect_timeout };
+        let marks_of_requester = Arc::clone(&marks);
+        let requester =
+            Requester { number, marks: marks_of_requester, connect_timeout, negotiates_with };
         let answer = REQUESTER.scope(requester, self.client.execute(request)).await;
         let answer = answer.map_err(|error| errors::of_exchange(error, &marks))?;
         marks.note(Mark::Head);
         let answer = http::Response::<reqwest::Body>::from(answer);
         self.receive(&method, answer, decodes, (number, marks))
+    }
+
+    /// A number for the origin, if the handshake decides on its protocol.
+    fn negotiates_with(&self, url: &Url) -> Option<u64> {
+        let negotiates = self.options.protocols == Protocols::Negotiated && url.scheme() == "https";
+        negotiates.then(|| self.origins.hash_one((url.host_str(), url.port())))
     }
 
     fn receive(

@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::sync::mpsc;
 
-use super::http2::{read_frame, secure_raw};
+use super::frames::{HEADERS, RST_STREAM, SETTINGS, read_frame};
+use super::http2::secure_raw;
 use super::*;
 
 type Work = Pin<Box<dyn Future<Output = Box<dyn Send>>>>;
@@ -171,10 +172,10 @@ fn dropped_exchange_resets_its_stream() {
         let (events, seen) = mpsc::channel();
         let server = secure_raw(b"h2", move |stream| {
             stream.read_exact(&mut [0; 24]).unwrap();
-            stream.write_all(super::http2::SETTINGS).unwrap();
-            while read_frame(stream) != super::http2::HEADERS {}
+            stream.write_all(SETTINGS).unwrap();
+            while read_frame(stream) != HEADERS {}
             events.send("asked").unwrap();
-            while read_frame(stream) != super::http2::RST_STREAM {}
+            while read_frame(stream) != RST_STREAM {}
             events.send("reset").unwrap();
         });
         under_way(server.transport(), server.url(), seen)

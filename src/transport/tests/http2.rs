@@ -71,7 +71,7 @@ impl<S: Read + std::io::Write> ReadWrite for S {}
 
 /// A TLS server for `name` that echoes bodies and speaks one protocol; each connection's handshake
 /// needs a permit.
-async fn secure_gated(name: &str, protocol: &[u8], gate: Arc<Semaphore>) -> Secure {
+pub(super) async fn secure_gated(name: &str, protocol: &[u8], gate: Arc<Semaphore>) -> Secure {
     let (ca, config) = certified(name, protocol);
     let acceptor = TlsAcceptor::from(config);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -91,7 +91,7 @@ async fn secure_gated(name: &str, protocol: &[u8], gate: Arc<Semaphore>) -> Secu
     Secure { address, ca }
 }
 
-async fn secure(name: &str, protocol: &[u8]) -> Secure {
+pub(super) async fn secure(name: &str, protocol: &[u8]) -> Secure {
     secure_gated(name, protocol, Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))).await
 }
 
@@ -253,61 +253,5 @@ async fn prior_knowledge_speaks_http2_over_plain_connections() {
         for mark in [Mark::WriteBegin, Mark::WriteEnd, Mark::Head, Mark::ReadEnd] {
             assert!(marks.at(mark).is_some(), "{mark:?}");
         }
-    }
-}
-
-/// Answers the first request of an HTTP/2 connection with these frames, after its own settings.
-fn framed(frames: &'static [u8], then_close: bool) -> SocketAddr {
-    raw_server(move |mut stream| {
-        let mut preface = [0; 24];
-        stream.read_exact(&mut preface).unwrap();
-        stream.write_all(SETTINGS).unwrap();
-        while read_frame(&mut stream) != HEADERS {}
-        stream.write_all(frames).unwrap();
-        if !then_close {
-            let _ = stream.read_to_end(&mut Vec::new());
-        }
-    })
-}
-
-pub(super) fn read_frame(stream: &mut (impl Read + ?Sized)) -> u8 {
-    let mut head = [0; 9];
-    stream.read_exact(&mut head).unwrap();
-    let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-    stream.read_exact(&mut vec![0; length]).unwrap();
-    head[3]
-}
-
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-
-#[tokio::test]
-async fn streams_refused_by_the_server_were_never_sent() {
-    const REFUSED_STREAM: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 7];
-    const INTERNAL_ERROR: &[u8] = &[0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2];
-    const GOAWAY_BELOW: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    const GOAWAY_WITH: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
-    let terminated = ErrorKind::ConnectionTerminated;
-    for (frames, close, kind, exposure) in [
-        (REFUSED_STREAM, false, terminated, Exposure::NeverSent),
-        (GOAWAY_BELOW, false, terminated, Exposure::NeverSent),
-        (GOAWAY_BELOW, true, terminated, Exposure::NeverSent),
-        (GOAWAY_WITH, true, terminated, Exposure::MaybeSent),
-        (INTERNAL_ERROR, false, terminated, Exposure::MaybeSent),
-        (b"", true, terminated, Exposure::MaybeSent),
-        (
-            b"HTTP/1.1 400 Bad Request\r\n\r\n",
-            true,
-            ErrorKind::HttpProtocolError,
-            Exposure::MaybeSent,
-        ),
-    ] {
-        let protocols = Protocols::Http2PriorKnowledge;
-        let options = TransportOptions { protocols, ..TransportOptions::default() };
-        let transport = ReqwestTransport::new(&options).unwrap();
-        let outbound = get(format!("http://{}/", framed(frames, close)));
-        let error = failure(&transport, outbound).await;
-        assert_eq!((error.kind, error.exposure), (kind, exposure), "{frames:?} {error:?}");
     }
 }

@@ -3,6 +3,8 @@
 mod body;
 mod closing;
 mod failures;
+mod frames;
+mod gate;
 mod http2;
 mod phases;
 mod pool;
@@ -18,7 +20,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use spillgate_actors::phases::PhaseMarks;
 use spillgate_actors::transport::{Inbound, Outbound, OutboundBody, Transport, TransportError};
 use spillgate_core::advice::ErrorKind;
-use url::Url;
 
 use super::options::TransportOptions;
 use super::*;

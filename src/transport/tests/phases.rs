@@ -133,3 +133,43 @@ async fn attempt_given_up_while_connecting_never_began_to_write() {
     assert!(marks.at(Mark::ConnectEnd).is_some(), "a dropped connect has ended");
     assert!(marks.at(Mark::WriteBegin).is_none() && marks.at(Mark::WriteEnd).is_none());
 }
+
+#[tokio::test]
+async fn configured_proxy_is_asked_instead() {
+    let proxy = raw_server(|mut stream| {
+        let head = read_head(&mut stream).unwrap();
+        assert!(head.starts_with("GET http://no-such-name.invalid/path HTTP/1.1\r\n"), "{head}");
+        stream.write_all(HELLO.as_bytes()).unwrap();
+    });
+    let proxy = Some(Url::parse(&format!("http://user:canary@{proxy}/")).unwrap());
+    let options = TransportOptions { proxy, ..TransportOptions::default() };
+    let transport = ReqwestTransport::new(&options).unwrap();
+    assert!(!format!("{transport:?}").contains("canary"));
+    let inbound = transport.exchange(get("http://no-such-name.invalid/path")).await.unwrap();
+    assert_eq!(read(inbound).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn connection_that_died_in_the_pool_is_not_used() {
+    let server = raw_server(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(HELLO.as_bytes()).unwrap();
+    });
+    let transport = transport();
+    for _ in 0..5 {
+        // Posts are never sent twice by themselves: a dead connection has to be noticed before.
+        let outbound = post(format!("http://{server}/"), OutboundBody::Empty);
+        let marks = Arc::clone(&outbound.marks);
+        match transport.exchange(outbound).await {
+            Ok(inbound) => {
+                assert_eq!(connection(&inbound).origin, ConnectionOrigin::Fresh);
+                read(inbound).await.unwrap();
+            }
+            // The server may close a moment after the request went out.
+            Err(error) => {
+                assert_eq!(error.kind, ErrorKind::ConnectionTerminated);
+                assert!(marks.at(Mark::ConnectBegin).is_none(), "only an old connection dies");
+            }
+        }
+    }
+}
