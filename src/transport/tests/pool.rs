@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use spillgate_actors::phases::Mark;
 use spillgate_actors::transport::ConnectionOrigin;
 
+use super::http2::secure;
 use super::*;
 
 const REQUESTS: usize = 4_000;
@@ -96,5 +97,31 @@ async fn connections_are_told_as_the_server_sees_them() {
     let count = |origin| origins.get(&origin).copied().unwrap_or_default();
     assert!(count(ConnectionOrigin::Fresh) > 0 && count(ConnectionOrigin::Reused) > REQUESTS / 2);
     let connects = seen.iter().filter(|request| request.connected).count();
-    println!("{origins:?}, {connects} connects");
+    assert!(connects >= fresh.len());
+}
+
+#[tokio::test]
+async fn tls_connections_are_told_as_the_server_sees_them() {
+    for protocol in [&b"h2"[..], b"http/1.1"] {
+        let server = secure("localhost", protocol).await;
+        let transport = server.transport();
+        let requests = futures_util::stream::iter(0..REQUESTS / 4).map(|_| async {
+            let outbound = get(server.url());
+            let marks = Arc::clone(&outbound.marks);
+            let inbound = transport.exchange(outbound).await.unwrap();
+            let used = connection(&inbound);
+            assert_eq!(inbound.headers["x-port"], used.local.port().to_string());
+            read(inbound).await.unwrap();
+            let is_fresh = used.origin == ConnectionOrigin::Fresh;
+            assert!(!is_fresh || marks.at(Mark::TlsEnd).is_some());
+            (used.local.port(), is_fresh)
+        });
+        let seen: Vec<_> = requests.buffer_unordered(CONCURRENT).collect().await;
+        let ports: HashSet<_> = seen.iter().map(|(port, _)| *port).collect();
+        let fresh: Vec<_> = seen.iter().filter(|(_, is_fresh)| *is_fresh).collect();
+        let fresh_ports: HashSet<_> = fresh.iter().map(|(port, _)| *port).collect();
+        assert_eq!(fresh.len(), fresh_ports.len(), "one connection is fresh to one attempt");
+        assert!(fresh_ports.is_subset(&ports) && !fresh.is_empty());
+        assert!(ports.len() <= if protocol == b"h2" { 1 } else { 2 * CONCURRENT }, "{ports:?}");
+    }
 }
