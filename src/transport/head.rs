@@ -59,14 +59,13 @@ pub(super) fn codings(headers: &HeaderMap) -> Option<Vec<Coding>> {
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         for name in value.to_str().ok()?.split(',').map(str::trim) {
-            let known = |candidate: &str| name.eq_ignore_ascii_case(candidate);
-            match () {
-                () if name.is_empty() || known("identity") => {}
-                () if known("gzip") || known("x-gzip") => codings.push(Coding::Gzip),
-                () if known("br") => codings.push(Coding::Brotli),
-                () if known("deflate") => codings.push(Coding::Deflate),
-                () if known("zstd") => codings.push(Coding::Zstd),
-                () => return None,
+            match name.to_ascii_lowercase().as_str() {
+                "" | "identity" => {}
+                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
+                "br" => codings.push(Coding::Brotli),
+                "deflate" => codings.push(Coding::Deflate),
+                "zstd" => codings.push(Coding::Zstd),
+                _ => return None,
             }
         }
     }
