@@ -1,4 +1,6 @@
 //! x
+pub mod transport;
+pub mod redaction;
 pub mod config;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -1,0 +1,186 @@
+//! Takes the secrets out of a URL before it is shown anywhere: in a span, a log line, an error or a
+//! page.
+//!
+//! Userinfo and fragment go whatever the settings; of the query, the values of keys that are known
+//! to carry secrets.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use url::Url;
+
+/// The query keys whose values are not shown.
+#[derive(Debug, Clone)]
+pub struct Redaction {
+    /// In lower case.
+    keys: HashSet<String>,
+}
+
+impl Redaction {
+    /// The keys known to carry secrets, and these too; the case of a key does not matter.
+    pub fn new<I>(extra: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let known = SECRET_KEYS.iter().map(|key| (*key).to_owned());
+        let extra = extra.into_iter().map(|key| key.as_ref().to_ascii_lowercase());
+        Self { keys: known.chain(extra).collect() }
+    }
+
+    /// The URL without userinfo and fragment, and with `REDACTED` for each secret value.
+    ///
+    /// Everything else stays as it was written; a URL without secrets is copied once.
+    pub fn redact(&self, url: &Url) -> String {
+        let mut shown = String::with_capacity(url.as_str().len());
+        shown.push_str(url.scheme());
+        shown.push(':');
+        if let Some(host) = url.host_str() {
+            shown.push_str("//");
+            shown.push_str(host);
+            if let Some(port) = url.port() {
+                let _ = write!(shown, ":{port}");
+            }
+        }
+        shown.push_str(url.path());
+        if let Some(query) = url.query() {
+            shown.push('?');
+            self.push_query(&mut shown, query);
+        }
+        shown
+    }
+
+    fn push_query(&self, shown: &mut String, query: &str) {
+        for (position, pair) in query.split('&').enumerate() {
+            if position > 0 {
+                shown.push('&');
+            }
+            match pair.split_once('=') {
+                Some((key, _)) if self.is_secret(key) => {
+                    shown.push_str(key);
+                    shown.push_str("=REDACTED");
+                }
+                Some(_) | None => shown.push_str(pair),
+            }
+        }
+    }
+
+    fn is_secret(&self, key: &str) -> bool {
+        // An upstream decodes the key, so `%74oken` is a token as well; parsing decodes `+` too.
+        let decoded = url::form_urlencoded::parse(key.as_bytes()).next();
+        let Some((decoded, _)) = decoded else {
+            return false;
+        };
+        // `token[]` and `filter[token]` are how some frameworks write lists and maps.
+        let lower = decoded.trim().to_ascii_lowercase();
+        lower.split(['[', ']']).any(|part| self.keys.contains(part))
+    }
+}
+
+impl Default for Redaction {
+    fn default() -> Self {
+        Self::new(std::iter::empty::<&str>())
+    }
+}
+
+/// Query keys that carry secrets, in lower case: OpenTelemetry's list, and what services use.
+const SECRET_KEYS: [&str; 22] = [
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "awsaccesskeyid",
+    "signature",
+    "sig",
+    "x-goog-signature",
+    "token",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "password",
+    "secret",
+    "client_secret",
+    "code",
+    "auth",
+    "session",
+    "authorization",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(redaction: &Redaction, url: &str, expected: &str) {
+        assert_eq!(redaction.redact(&Url::parse(url).unwrap()), expected, "{url}");
+    }
+
+    #[test]
+    fn secrets_of_a_url_are_not_shown() {
+        let redaction = Redaction::default();
+        for (url, expected) in [
+            ("https://h/p?a=1&b=2", "https://h/p?a=1&b=2"),
+            ("https://h", "https://h/"),
+            ("https://h:8443/p%20q?x=%2F", "https://h:8443/p%20q?x=%2F"),
+            ("http://[::1]:80/", "http://[::1]/"),
+            ("https://user:canary@h/p", "https://h/p"),
+            ("https://canary@h/p", "https://h/p"),
+            ("https://h/p#access_token=canary", "https://h/p"),
+            ("https://h/p?token=canary", "https://h/p?token=REDACTED"),
+            ("https://h/p?a=1&Token=canary&b=2", "https://h/p?a=1&Token=REDACTED&b=2"),
+            ("https://h/p?token=canary=canary", "https://h/p?token=REDACTED"),
+            ("https://h/p?%74oken=canary", "https://h/p?%74oken=REDACTED"),
+            ("https://h/p?token%5B%5D=canary", "https://h/p?token%5B%5D=REDACTED"),
+            ("https://h/p?f[token]=canary", "https://h/p?f[token]=REDACTED"),
+            ("https://h/p?+token=canary", "https://h/p?+token=REDACTED"),
+            ("https://h/p?token", "https://h/p?token"),
+            ("https://h/p?tokens=3&=1&&a", "https://h/p?tokens=3&=1&&a"),
+            (
+                "https://h/p?X-Amz-Signature=canary&X-Amz-Date=d",
+                "https://h/p?X-Amz-Signature=REDACTED&X-Amz-Date=d",
+            ),
+            ("data:text/plain,x", "data:text/plain,x"),
+        ] {
+            check(&redaction, url, expected);
+        }
+    }
+
+    #[test]
+    fn every_known_key_is_redacted() {
+        for key in [
+            "X-Amz-Signature",
+            "X-Amz-Credential",
+            "X-Amz-Security-Token",
+            "AWSAccessKeyId",
+            "Signature",
+            "sig",
+            "X-Goog-Signature",
+            "token",
+            "key",
+            "api_key",
+            "apikey",
+            "access_token",
+            "password",
+            "secret",
+            "code",
+            "auth",
+            "session",
+        ] {
+            let url = format!("https://h/?{key}=canary");
+            check(&Redaction::default(), &url, &format!("https://h/?{key}=REDACTED"));
+        }
+    }
+
+    #[test]
+    fn own_keys_come_on_top() {
+        let redaction = Redaction::new(["Ticket"]);
+        check(
+            &redaction,
+            "https://h/?ticket=canary&sig=canary&q=1",
+            "https://h/?ticket=REDACTED&sig=REDACTED&q=1",
+        );
+        check(&Redaction::default(), "https://h/?ticket=1", "https://h/?ticket=1");
+    }
+}
