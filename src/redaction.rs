@@ -11,14 +11,14 @@ use url::Url;
 
 /// The query keys whose values are not shown.
 #[derive(Debug, Clone)]
-pub struct Redaction {
+pub(crate) struct Redaction {
     /// In lower case.
     keys: HashSet<String>,
 }
 
 impl Redaction {
     /// The keys known to carry secrets, and these too; the case of a key does not matter.
-    pub fn new<I>(extra: I) -> Self
+    pub(crate) fn new<I>(extra: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
@@ -31,7 +31,7 @@ impl Redaction {
     /// The URL without userinfo and fragment, and with `REDACTED` for each secret value.
     ///
     /// Everything else stays as it was written; a URL without secrets is copied once.
-    pub fn redact(&self, url: &Url) -> String {
+    pub(crate) fn redact(&self, url: &Url) -> String {
         let mut shown = String::with_capacity(url.as_str().len());
         shown.push_str(url.scheme());
         shown.push(':');

@@ -9,7 +9,7 @@ mod errors;
 mod gate;
 mod head;
 mod incoming;
-pub mod options;
+pub(crate) mod options;
 mod outgoing;
 mod resolve;
 mod tls;
