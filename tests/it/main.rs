@@ -1,0 +1,4 @@
+//! Integration tests: one binary, real sockets, the drill as the upstream.
+
+mod basics;
+mod otlp;
