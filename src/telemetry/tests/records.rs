@@ -43,6 +43,7 @@ pub(super) fn retried_call() -> CallRecord {
         attempts: vec![Arc::new(cold_attempt(at(5))), Arc::new(warm_attempt(at(60)))],
         status: Some(200),
         error: None,
+        retry_at: None,
         decisions: vec![Decision { at: at(40), text: "retry in 20 ms".to_owned() }],
     }
 }
