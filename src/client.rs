@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::breakers::Breakers;
 use crate::builder::ClientBuilder;
 use crate::config::Config;
+use crate::lifecycle::{Debounced, Places, Scope};
 use crate::plan::ConfigPlan;
 use crate::request::RequestBuilder;
 use crate::telemetry::reporter::{Observer, Reporter};
@@ -36,6 +37,7 @@ struct Inner {
     door: Door,
     reporter: ArcSwapOption<Reporter>,
     export_timeout: Duration,
+    places: Places,
 }
 
 impl Client {
@@ -56,7 +58,9 @@ impl Client {
 
     pub(crate) fn assemble(door: Door, reporter: Reporter, export_timeout: Duration) -> Self {
         let reporter = ArcSwapOption::from_pointee(reporter);
-        Self { inner: Arc::new(Inner { door, reporter, export_timeout }) }
+        Self {
+            inner: Arc::new(Inner { door, reporter, export_timeout, places: Places::default() }),
+        }
     }
 
     /// A GET of `url`.
@@ -97,6 +101,17 @@ impl Client {
     /// Cancels a call by its number, wherever it was sent from.
     pub fn cancel(&self, ticket: spillgate_actors::core::call::Ticket) {
         self.addr().do_send(Cancel { ticket, kind: ErrorKind::Cancelled });
+    }
+
+    /// Calls that end together: dropping the scope cancels everything started in it.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.clone())
+    }
+
+    /// Calls of which only the newest of a key is sent, after a pause of `wait` without a newer
+    /// one; the others end with the kind `Superseded`.
+    pub fn debounced(&self, key: impl AsRef<str>, wait: Duration) -> Debounced {
+        Debounced::new(self.clone(), self.inner.places.of(key.as_ref(), wait))
     }
 
     /// The registry of breakers.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 use crate::context;
+use crate::lifecycle::Place;
 use crate::response::Response;
 use crate::telemetry::parent::parent_of_current;
 
@@ -26,14 +27,15 @@ pub struct RequestBuilder {
     client: Client,
     fetch: Fetch,
     fallback: Option<Fallback>,
-    cancel: Option<CancellationToken>,
+    cancels: Vec<CancellationToken>,
+    place: Option<Place>,
 }
 
 type Fallback = Box<dyn FnOnce(&Error) -> answer::Response + Send>;
 
 impl RequestBuilder {
     pub(crate) fn new(client: Client, fetch: Fetch) -> Self {
-        Self { client, fetch, fallback: None, cancel: None }
+        Self { client, fetch, fallback: None, cancels: Vec::new(), place: None }
     }
 
     /// Adds a header.
@@ -167,9 +169,15 @@ impl RequestBuilder {
         self
     }
 
-    /// Cancels the call when the token is cancelled.
+    /// Cancels the call when the token is cancelled; several tokens each do.
     pub fn cancel_on(mut self, token: &CancellationToken) -> Self {
-        self.cancel = Some(token.clone());
+        self.cancels.push(token.clone());
+        self
+    }
+
+    /// Waits its turn at a debounced key before it is sent.
+    pub(crate) fn debounced(mut self, place: Place) -> Self {
+        self.place = Some(place);
         self
     }
 
@@ -187,15 +195,12 @@ impl RequestBuilder {
     ///
     /// A final answer of 4xx or 5xx is an `Ok`; see [`Response::error_for_status`].
     pub async fn send(self) -> Result<Response, Error> {
-        let Self { client, fetch, fallback, cancel } = self;
+        let Self { client, fetch, fallback, cancels, place } = self;
         let work = client.door().send(inherit(fetch));
-        let answer = unless_cancelled(cancel, work).await;
+        let answer = unless_superseded(place, unless_cancelled(&cancels, work)).await;
         match (answer, fallback) {
             (Ok(response), _) => Ok(response.into()),
-            (Err(error), Some(fallback)) => {
-                let made = AssertUnwindSafe(|| fallback(&error));
-                std::panic::catch_unwind(made).map(Response::from).map_err(|_| error.clone())
-            }
+            (Err(error), Some(fallback)) => instead(error, fallback).map(Response::from),
             (Err(error), None) => Err(error),
         }
     }
@@ -205,8 +210,9 @@ impl RequestBuilder {
     /// Never coalesced. The slot is held, and the breaker waits for its verdict, until the body
     /// ends, stalls or is dropped.
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
-        let Self { client, fetch, cancel, .. } = self;
-        unless_cancelled(cancel, client.door().send_streaming(inherit(fetch))).await
+        let Self { client, fetch, cancels, place, .. } = self;
+        let work = client.door().send_streaming(inherit(fetch));
+        unless_superseded(place, unless_cancelled(&cancels, work)).await
     }
 
     fn map(mut self, change: impl FnOnce(Fetch) -> Fetch) -> Self {
@@ -224,17 +230,45 @@ fn inherit(fetch: Fetch) -> Fetch {
     }
 }
 
+/// The fallback's answer, with the report of the call it stands in for.
+fn instead(error: Error, fallback: Fallback) -> Result<answer::Response, Error> {
+    let made = std::panic::catch_unwind(AssertUnwindSafe(|| fallback(&error)));
+    let Ok(response) = made else { return Err(error) };
+    match error.record() {
+        Some(record) => Ok(response.recorded(record.clone())),
+        None => Ok(response),
+    }
+}
+
 async fn unless_cancelled<T>(
-    token: Option<CancellationToken>,
+    tokens: &[CancellationToken],
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let Some(token) = token else { return work.await };
+    if tokens.is_empty() {
+        return work.await;
+    }
+    let any = futures_util::future::select_all(tokens.iter().map(|t| Box::pin(t.cancelled())));
     tokio::select! {
         biased;
-        () = token.cancelled() => {
-            Err(Error::new(ErrorKind::Cancelled, "the caller's token was cancelled"))
-        }
+        _ = any => Err(Error::new(ErrorKind::Cancelled, "the caller's token was cancelled")),
         answer = work => answer,
+    }
+}
+
+/// Lets a debounced call wait, and ends it when a newer one takes its place.
+async fn unless_superseded<T>(
+    place: Option<Place>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let Some(place) = place else { return work.await };
+    let mut turn = place.take_turn();
+    let pause = turn.pause();
+    tokio::select! {
+        biased;
+        () = turn.superseded() => {
+            Err(Error::new(ErrorKind::Superseded, "a newer call of the same key took its place"))
+        }
+        answer = async { tokio::time::sleep(pause).await; work.await } => answer,
     }
 }
 
