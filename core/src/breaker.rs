@@ -182,14 +182,17 @@ impl Breaker {
         event
     }
 
-    /// Takes new options; state, counts in flight and the time left open stay.
-    pub fn configure(&mut self, options: BreakerOptions) {
+    /// Takes new options; state, counts in flight and the time left open stay, except that
+    /// switching it off closes it.
+    pub fn configure(&mut self, now: Instant, options: BreakerOptions) -> Option<BreakerEvent> {
         if let Phase::Closed { window, .. } = &mut self.phase
             && options.window != self.options.window
         {
             *window = Window::new(options.window);
         }
         self.options = options;
+        let ends = self.options.kind == BreakerKind::Off && self.forced.is_none();
+        if ends { self.reset(now) } else { None }
     }
 
     /// The state, as the world sees it.

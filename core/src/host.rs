@@ -143,7 +143,7 @@ impl Host {
             Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
             Input::Abort { attempt, cause } => self.abort(attempt, cause),
             Input::Command(command) => self.command(now, command),
-            Input::Reload(policy) => self.reload(*policy),
+            Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }
     }
@@ -318,10 +318,7 @@ impl Host {
             Order::Reset => breaker.reset(now),
             Order::ForceOpen(until) => breaker.force_open(now, until),
             Order::ForceClosed => breaker.force_closed(now),
-            Order::Configure(options) => {
-                self.scopes.configure(scope, options);
-                None
-            }
+            Order::Configure(options) => self.scopes.configure(now, scope, options),
             Order::Record(evidence) => self.record(now, scope, &evidence),
         };
         self.announce(event);
@@ -341,16 +338,17 @@ impl Host {
         recorded
     }
 
-    fn reload(&mut self, policy: HostPolicy) {
+    fn reload(&mut self, now: Instant, policy: HostPolicy) {
         self.slots.resize(policy.concurrency);
         self.budget.configure(policy.retry.budget);
-        self.scopes.reload(&policy.breaker);
+        let events = self.scopes.reload(now, &policy.breaker);
+        self.announce(events);
         self.policy = policy;
     }
 
     fn wake(&mut self, now: Instant) {
         let events = self.scopes.wake(now, &mut self.rng);
-        self.actions.extend(events.into_iter().map(Action::Event));
+        self.announce(events);
     }
 
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
@@ -363,8 +361,8 @@ impl Host {
         offer.lane == self.key
     }
 
-    fn announce(&mut self, event: Option<BreakerEvent>) {
-        self.actions.extend(event.map(Action::Event));
+    fn announce(&mut self, events: impl IntoIterator<Item = BreakerEvent>) {
+        self.actions.extend(events.into_iter().map(Action::Event));
     }
 }
 

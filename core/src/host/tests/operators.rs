@@ -56,3 +56,13 @@ fn idle_hosts_may_be_forgotten_and_others_not() {
     bench.trip();
     assert!(!bench.host.is_idle(bench.now), "its breaker is open");
 }
+
+#[test]
+fn reload_that_switches_breakers_off_is_told_to_the_world() {
+    let mut bench = Bench::consecutive();
+    bench.trip();
+    let policy = HostPolicy { breaker: BreakerOptions::off(), ..policy() };
+    bench.handle(Input::Reload(Box::new(policy)));
+    assert_eq!(bench.events.last().map(|event| event.to), Some(BreakerState::Closed));
+    bench.start();
+}
