@@ -204,6 +204,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it is plainly closed: neither failures nor an operator hold it in any state.
+    pub fn is_plain(&self) -> bool {
+        self.forced.is_none() && matches!(self.phase, Phase::Closed { .. })
+    }
+
     /// How it stands towards new calls.
     pub fn stance(&self) -> Stance {
         match (self.forced, &self.phase) {

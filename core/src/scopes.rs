@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Breaker, Stance};
 use crate::call::ScopeKey;
-use crate::event::{BreakerEvent, BreakerState};
+use crate::event::BreakerEvent;
 use crate::rng::Rng;
 
 /// The breakers of one host.
@@ -83,8 +83,7 @@ impl Scopes {
 
     /// Whether nothing would be lost by forgetting them all.
     pub fn is_forgettable(&self) -> bool {
-        let closed = |breaker: &Breaker| breaker.state() == BreakerState::Closed;
-        self.configured.is_empty() && self.breakers.values().all(closed)
+        self.configured.is_empty() && self.breakers.values().all(Breaker::is_plain)
     }
 
     fn name(&self, scope: &ScopeKey) -> ScopeKey {

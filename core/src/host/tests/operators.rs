@@ -66,3 +66,12 @@ fn reload_that_switches_breakers_off_is_told_to_the_world() {
     assert_eq!(bench.events.last().map(|event| event.to), Some(BreakerState::Closed));
     bench.start();
 }
+
+#[test]
+fn host_whose_breaker_is_forced_closed_is_not_forgotten() {
+    let mut bench = Bench::consecutive();
+    bench.order(Order::ForceClosed);
+    assert!(!bench.host.is_idle(bench.now));
+    bench.order(Order::Reset);
+    assert!(bench.host.is_idle(bench.now));
+}
