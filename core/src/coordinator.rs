@@ -115,6 +115,9 @@ impl Coordinator {
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
         let ticket = spec.ticket;
+        if self.flights.flight_of(ticket).is_some() {
+            return;
+        }
         if self.draining {
             return self.refuse(ticket, None, ErrorKind::ShuttingDown, None);
         }

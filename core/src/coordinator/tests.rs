@@ -294,6 +294,21 @@ fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
 }
 
 #[test]
+fn doubled_and_late_messages_are_harmless() {
+    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
+    let spec = bench.spec();
+    let offer = bench.submit(spec.clone()).expect("it is sent");
+    assert_eq!(bench.submit(spec), None, "a doubled call is one call");
+    assert_eq!(bench.machine.flights().len(), 1);
+    bench.done(offer.attempt);
+    bench.done(offer.attempt);
+    bench.handle(Input::Opened(offer.attempt));
+    bench.handle(Input::Cancel(Ticket(1)));
+    assert_eq!(bench.answers(1).len(), 1);
+    assert!(bench.machine.is_idle());
+}
+
+#[test]
 fn host_without_a_slot_is_asked_again_a_little_later() {
     let mut bench = Bench::new(24, 1000, &[("a", 6)]);
     let offer = bench.call();
