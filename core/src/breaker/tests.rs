@@ -230,6 +230,21 @@ fn operators_force_it_open_and_closed_and_reset_it() {
 }
 
 #[test]
+fn forced_opening_ends_on_time_even_if_nobody_wakes_it() {
+    let mut bench = Bench::tripped();
+    bench.breaker.force_open(bench.now, Some(bench.now + Duration::from_secs(90)));
+    bench.advance(90);
+    let (admission, event) = bench.breaker.admit(bench.now);
+    let Admission::Admit(pass) = admission else { panic!("{admission:?}") };
+    assert_eq!(
+        event.map(|event| (event.from, event.to)),
+        Some((BreakerState::Open, BreakerState::Closed))
+    );
+    assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
+    assert_eq!(pass.generation, bench.breaker.generation(), "its outcome counts");
+}
+
+#[test]
 fn new_options_keep_it_open_with_the_time_left() {
     let mut bench = Bench::tripped();
     let until = bench.breaker.stance();
