@@ -31,9 +31,9 @@ use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportErr
 pub(crate) struct Run {
     pub(crate) trial: Arc<Trial>,
     pub(crate) once: Option<BodyStream>,
-    /// When it is cut off.
+    /// When it is cut off. Waiters of a shared flight come and go: their deadlines abort it.
     pub(crate) until: Instant,
-    /// When its flight's last waiter gives up; an attempt cut off by it says so.
+    /// When the one reader of a stream gives up.
     pub(crate) deadline: Instant,
     pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
@@ -245,7 +245,8 @@ impl Run {
     /// The error of an attempt whose time is up, telling whether a byte can have left.
     fn out_of_time(&self) -> TransportError {
         let marks = &self.trial.marks;
-        let kind = if Instant::now() >= self.deadline {
+        let streams = self.trial.order.delivery == Delivery::Stream;
+        let kind = if streams && Instant::now() >= self.deadline {
             ErrorKind::DeadlineExceeded
         } else {
             ErrorKind::HttpResponseTimeout

@@ -90,9 +90,8 @@ impl Coordinator {
     }
 
     fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
-        let mut policy = self.seams.plan.load().shared_scope();
-        // Its slots are counted in the lanes of the hosts that its calls go to.
-        policy.concurrency = self.machine.global().slots_max().max(policy.concurrency);
+        // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
+        let policy = self.seams.plan.load().shared_scope();
         self.make_host(ctx, keeper, policy);
     }
 

@@ -128,6 +128,7 @@ impl Work {
             | Finality::AttemptsSpent
             | Finality::NotRepeatable
             | Finality::BudgetSpent
+            | Finality::QueueFull
             | Finality::CircuitOpen => None,
         }
     }

@@ -98,10 +98,10 @@ impl Breaker {
 
     /// Asks whether one attempt may be sent.
     pub fn admit(&mut self, now: Instant) -> (Admission, Option<BreakerEvent>) {
-        if let Some(refusal) = self.forced_admission(now) {
-            return (refusal, None);
+        let mut event = self.end_forced(now);
+        if let Some(admission) = self.forced_admission() {
+            return (admission, event);
         }
-        let mut event = None;
         if let Phase::Open(opening) = &self.phase {
             if now < opening.until {
                 return (Admission::Refuse { until: Some(opening.until) }, None);
@@ -147,10 +147,8 @@ impl Breaker {
 
     /// Lets time pass: a probe that outstayed its lease fails, a forced opening ends.
     pub fn wake(&mut self, now: Instant, rng: &mut Rng) -> Option<BreakerEvent> {
-        if let Some(Forced::Open { until: Some(until), .. }) = self.forced
-            && until <= now
-        {
-            return self.reset(now);
+        if let Some(event) = self.end_forced(now) {
+            return Some(event);
         }
         let Phase::HalfOpen { leases, .. } = &self.phase else { return None };
         let expired = leases.iter().any(|(_, expiry)| *expiry <= now);
@@ -182,14 +180,17 @@ impl Breaker {
         event
     }
 
-    /// Takes new options; state, counts in flight and the time left open stay.
-    pub fn configure(&mut self, options: BreakerOptions) {
+    /// Takes new options; state, counts in flight and the time left open stay, except that
+    /// switching it off closes it.
+    pub fn configure(&mut self, now: Instant, options: BreakerOptions) -> Option<BreakerEvent> {
         if let Phase::Closed { window, .. } = &mut self.phase
             && options.window != self.options.window
         {
             *window = Window::new(options.window);
         }
         self.options = options;
+        let ends = self.options.kind == BreakerKind::Off && self.forced.is_none();
+        if ends { self.reset(now) } else { None }
     }
 
     /// The state, as the world sees it.
@@ -199,6 +200,11 @@ impl Breaker {
             (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => BreakerState::Closed,
             (None, Phase::HalfOpen { .. }) => BreakerState::HalfOpen,
         }
+    }
+
+    /// Whether it is plainly closed: neither failures nor an operator hold it in any state.
+    pub fn is_plain(&self) -> bool {
+        self.forced.is_none() && matches!(self.phase, Phase::Closed { .. })
     }
 
     /// How it stands towards new calls.
@@ -231,13 +237,15 @@ impl Breaker {
         &self.scope
     }
 
-    fn forced_admission(&self, now: Instant) -> Option<Admission> {
-        match self.forced {
-            Some(Forced::Open { until, .. }) if until.is_none_or(|until| now < until) => {
-                Some(Admission::Refuse { until })
-            }
-            Some(Forced::Closed) => Some(self.admit_plainly()),
-            Some(Forced::Open { .. }) | None => None,
+    fn end_forced(&mut self, now: Instant) -> Option<BreakerEvent> {
+        let Some(Forced::Open { until: Some(until), .. }) = self.forced else { return None };
+        if until <= now { self.reset(now) } else { None }
+    }
+
+    fn forced_admission(&self) -> Option<Admission> {
+        match self.forced? {
+            Forced::Open { until, .. } => Some(Admission::Refuse { until }),
+            Forced::Closed => Some(self.admit_plainly()),
         }
     }
 

@@ -40,10 +40,9 @@ impl Budget {
         self.tokens = (self.tokens + self.options.ratio).min(self.options.cap);
     }
 
-    /// Pays for one extra attempt; `Refuse` when there is less than a token.
+    /// Pays for one extra attempt; refused when there is less than a token.
     pub fn spend(&mut self) -> Payment {
-        // Ten deposits of 0.1 must buy one retry although 0.1 has no exact double.
-        if self.tokens < 1.0 - 1e-9 {
+        if !self.has_token() {
             return Payment::Refused;
         }
         self.tokens = (self.tokens - 1.0).max(0.0);
@@ -54,6 +53,12 @@ impl Budget {
     pub fn configure(&mut self, options: BudgetOptions) {
         self.options = options;
         self.tokens = self.tokens.min(options.cap);
+    }
+
+    /// Whether one extra attempt could be paid for.
+    pub fn has_token(&self) -> bool {
+        // Ten deposits of 0.1 must buy one retry although 0.1 has no exact double.
+        self.tokens >= 1.0 - 1e-9
     }
 
     /// The tokens left.

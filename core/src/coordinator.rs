@@ -6,18 +6,20 @@
 
 mod patience;
 pub mod port;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, BreakerUse, CallSpec, FlightId, ScopeKey, Target, Ticket};
-use crate::coordinator::patience::Patience;
+use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
-use crate::flights::{Entry, Flights, Leaving, Stage};
+use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Finality, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -113,6 +115,9 @@ impl Coordinator {
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
         let ticket = spec.ticket;
+        if self.flights.flight_of(ticket).is_some() {
+            return;
+        }
         if self.draining {
             return self.refuse(ticket, None, ErrorKind::ShuttingDown, None);
         }
@@ -136,7 +141,10 @@ impl Coordinator {
         self.patience.end(ticket);
         match self.flights.leave(ticket) {
             None => {}
-            Some(Leaving::Others(flight)) => self.rerank(flight),
+            Some(Leaving::Others(flight)) => {
+                self.rerank(flight);
+                self.give_up_sleeping(flight);
+            }
             Some(Leaving::Nobody(flight)) => self.abandon(flight, cause),
         }
     }
@@ -175,25 +183,35 @@ impl Coordinator {
         };
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
-                (flight.target, flight.tries, flight.has_result) = (target, 0, true);
+                // What points elsewhere is no answer: a refusal of the next hop is told as such.
+                (flight.target, flight.tries, flight.has_result) = (target, 0, false);
+                flight.cost = Cost::Free;
                 self.enqueue(id);
             }
             (Verdict::Done(finality), None) => self.answer_all(id, Answer::Arrived(id, finality)),
-            (Verdict::RetryAt(at), _) => {
-                flight.has_result = true;
-                self.sleep(id, at);
-            }
+            (Verdict::RetryAt(retry), _) => self.retry(id, retry),
             (Verdict::Refused(refusal), _) => self.refused(now, id, refusal),
         }
+    }
+
+    fn retry(&mut self, id: FlightId, retry: Retry) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        (flight.has_result, flight.cost) = (true, retry.cost);
+        if self.is_useful_at(id, retry.at) {
+            return self.sleep(id, retry.at);
+        }
+        let finality = Finality::DeadlineNear { retry_at: retry.hint };
+        self.answer_all(id, Answer::Arrived(id, finality));
     }
 
     fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.tries = flight.tries.saturating_sub(1);
-        let deadline = flight.deadline().map(|(deadline, _)| deadline);
         let again = match refusal.gate {
-            Gate::Deadline | Gate::Breaker => None,
-            Gate::Pace => refusal.until.filter(|until| Some(*until) < deadline),
+            Gate::Budget | Gate::Breaker => None,
+            // Somebody with more time may have joined while the offer was on its way.
+            Gate::Deadline => Some(now).filter(|now| self.is_useful_at(id, *now)),
+            Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
             Gate::Slot => now.checked_add(SLOT_PAUSE),
         };
         match again {
@@ -211,7 +229,8 @@ impl Coordinator {
                 Answer::Arrived(id, Finality::DeadlineNear { retry_at: None })
             }
             (true, Gate::Pace) => Answer::Arrived(id, Finality::DeadlineNear { retry_at: until }),
-            (true, Gate::Slot) => Answer::Arrived(id, Finality::AttemptsSpent),
+            (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
+            (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
             (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
         };
         self.answer_all(id, answer);
@@ -283,10 +302,12 @@ impl Coordinator {
         let offer = Offer {
             attempt,
             serial: self.serial,
+            lane: flight.target.lane.clone(),
             scope: flight.target.scope.clone(),
             deadline,
             useful_min,
             resend: flight.tries - 1,
+            cost: flight.cost,
             attempts_max: flight.attempts_max,
             timeout: flight.timeout,
             repeat: flight.repeat,
@@ -311,6 +332,24 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Sleeping(at);
         self.sleepers.insert((at, id));
+    }
+
+    /// Answers a sleeping flight at once when the waiter that would have waited for its retry left.
+    fn give_up_sleeping(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.of(id).filter(|flight| flight.has_result) else { return };
+        if let Stage::Sleeping(at) = flight.stage
+            && !self.is_useful_at(id, at)
+        {
+            self.fail(id, Gate::Deadline, None);
+        }
+    }
+
+    /// Whether an attempt at `at` leaves enough time for the waiter with the latest deadline.
+    fn is_useful_at(&self, id: FlightId, at: Instant) -> bool {
+        let latest = self.flights.of(id).and_then(Flight::deadline);
+        latest.is_some_and(|(deadline, budget)| {
+            deadline.saturating_duration_since(at) > useful_min(budget)
+        })
     }
 
     fn rerank(&mut self, id: FlightId) {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::call::{BreakerUse, CallSpec, FlightId, FlightKey, Priority, Repeat, Target, Ticket};
+use crate::verdict::Cost;
 
 /// All flights and the tickets that wait for them.
 #[derive(Debug, Default)]
@@ -39,6 +40,8 @@ pub struct Flight {
     pub tries: u32,
     /// Whether an attempt has brought something to answer with.
     pub has_result: bool,
+    /// What its next attempt costs.
+    pub cost: Cost,
     key: Option<FlightKey>,
     waiters: BTreeMap<Ticket, Waiter>,
 }
@@ -189,6 +192,7 @@ impl Flight {
             n: 0,
             tries: 0,
             has_result: false,
+            cost: Cost::Free,
             key: spec.key,
             waiters: BTreeMap::from([(spec.ticket, waiter)]),
         }

@@ -1,8 +1,11 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
-//! An offer passes its gates in one turn (deadline, pace, slot, breaker), the breaker last so that
-//! no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
+//! An offer passes its gates in one turn (deadline, pace, slot, budget, breaker), the breaker last
+//! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -11,7 +14,7 @@ use crate::advice::ErrorKind;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Admission, Pass, Stance};
 use crate::budget::{Budget, Payment};
-use crate::call::{AttemptId, BreakerUse, Generation, Repeat, ScopeKey};
+use crate::call::{AttemptId, BreakerUse, Generation, HostKey, Repeat, ScopeKey};
 use crate::event::BreakerEvent;
 use crate::outcome::{Evidence, Exposure, Neutral, Outcome};
 use crate::pace::Pace;
@@ -19,7 +22,7 @@ use crate::policy::HostPolicy;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Finality, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Retry, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -79,7 +82,7 @@ pub enum Action {
     Start {
         /// Which.
         attempt: AttemptId,
-        /// When it is cut off at the latest.
+        /// When it is cut off at the latest; its waiters' deadlines may abort it sooner.
         until: Instant,
         /// The breaker's epoch, as it was admitted.
         generation: Generation,
@@ -97,6 +100,7 @@ pub enum Action {
 /// The machine of one host.
 #[derive(Debug)]
 pub struct Host {
+    key: HostKey,
     policy: HostPolicy,
     scopes: Scopes,
     slots: Slots,
@@ -116,12 +120,13 @@ struct Running {
 }
 
 impl Host {
-    /// A host with everything closed, free and full of credit.
-    pub fn new(own_scope: ScopeKey, policy: HostPolicy, rng: Rng) -> Self {
+    /// A host with everything closed, free and full of credit; `key` is its own scope, too.
+    pub fn new(key: HostKey, policy: HostPolicy, rng: Rng) -> Self {
         Self {
             slots: Slots::new(policy.concurrency),
             budget: Budget::new(policy.retry.budget),
-            scopes: Scopes::new(own_scope, policy.breaker.clone()),
+            scopes: Scopes::new(key.clone(), policy.breaker.clone()),
+            key,
             policy,
             pace: Pace::default(),
             running: BTreeMap::new(),
@@ -138,7 +143,7 @@ impl Host {
             Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
             Input::Abort { attempt, cause } => self.abort(attempt, cause),
             Input::Command(command) => self.command(now, command),
-            Input::Reload(policy) => self.reload(*policy),
+            Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }
     }
@@ -199,8 +204,11 @@ impl Host {
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
             return Err(Refusal { gate: Gate::Pace, until: Some(until) });
         }
-        if !self.slots.has_free() {
+        if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal { gate: Gate::Slot, until: None });
+        }
+        if offer.cost == Cost::Token && !self.budget.has_token() {
+            return Err(Refusal { gate: Gate::Budget, until: None });
         }
         match offer.breaker {
             BreakerUse::Bypassed => Ok(None),
@@ -218,12 +226,17 @@ impl Host {
     }
 
     fn start(&mut self, now: Instant, offer: Offer, pass: Option<Pass>) {
-        let taking = self.slots.take();
-        debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
+        if self.lends_slot(&offer) {
+            let taking = self.slots.take();
+            debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
+        }
+        if offer.cost == Cost::Token {
+            let payment = self.budget.spend();
+            debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
+        }
         let attempt = offer.attempt;
         let timeout = offer.timeout.unwrap_or(self.policy.timeouts.attempt);
-        let cut_off = now.checked_add(timeout).unwrap_or(offer.deadline);
-        let until = cut_off.min(offer.deadline);
+        let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
         self.running.insert(attempt, Running { offer, pass, abort: None });
@@ -232,7 +245,9 @@ impl Host {
 
     fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
         let Some(running) = self.running.remove(&attempt) else { return };
-        self.slots.give();
+        if self.lends_slot(&running.offer) {
+            self.slots.give();
+        }
         let evidence = running.seen(evidence);
         if let Some(pass) = running.pass {
             let breaker = self.scopes.serve(&running.offer.scope);
@@ -258,24 +273,25 @@ impl Host {
         if offer.resend + 1 >= attempts_max {
             return Verdict::Done(Finality::AttemptsSpent);
         }
-        let never_sent = evidence.exposure == Exposure::NeverSent;
-        match offer.repeat {
-            Repeat::Always => {}
-            Repeat::IfNeverSent if never_sent => {}
-            Repeat::IfNeverSent | Repeat::Never => return Verdict::Done(Finality::NotRepeatable),
+        let cost = match evidence.exposure {
+            Exposure::NeverSent => Cost::Free,
+            Exposure::MaybeSent => Cost::Token,
+        };
+        match (offer.repeat, cost) {
+            (Repeat::Always, _) | (Repeat::IfNeverSent, Cost::Free) => {}
+            (Repeat::IfNeverSent, Cost::Token) | (Repeat::Never, _) => {
+                return Verdict::Done(Finality::NotRepeatable);
+            }
         }
         if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
             return Verdict::Done(Finality::CircuitOpen);
         }
         let at = self.retry_time(now, offer.resend + 1, evidence.hint);
-        let useful_until = at.checked_add(offer.useful_min).unwrap_or(at);
-        if useful_until >= offer.deadline {
-            return Verdict::Done(Finality::DeadlineNear { retry_at: evidence.hint });
-        }
-        if !never_sent && self.budget.spend() == Payment::Refused {
+        // Beyond the deadline the coordinator says no, and tells what the server asked for.
+        if at < offer.deadline && cost == Cost::Token && !self.budget.has_token() {
             return Verdict::Done(Finality::BudgetSpent);
         }
-        Verdict::RetryAt(at)
+        Verdict::RetryAt(Retry { at, hint: evidence.hint, cost })
     }
 
     fn retry_time(&mut self, now: Instant, retry: u32, hint: Option<Instant>) -> Instant {
@@ -303,10 +319,7 @@ impl Host {
             Order::Reset => breaker.reset(now),
             Order::ForceOpen(until) => breaker.force_open(now, until),
             Order::ForceClosed => breaker.force_closed(now),
-            Order::Configure(options) => {
-                self.scopes.configure(scope, options);
-                None
-            }
+            Order::Configure(options) => self.scopes.configure(now, scope, options),
             Order::Record(evidence) => self.record(now, scope, &evidence),
         };
         self.announce(event);
@@ -326,24 +339,31 @@ impl Host {
         recorded
     }
 
-    fn reload(&mut self, policy: HostPolicy) {
+    fn reload(&mut self, now: Instant, policy: HostPolicy) {
         self.slots.resize(policy.concurrency);
         self.budget.configure(policy.retry.budget);
-        self.scopes.reload(&policy.breaker);
+        let events = self.scopes.reload(now, &policy.breaker);
+        self.announce(events);
         self.policy = policy;
     }
 
     fn wake(&mut self, now: Instant) {
         let events = self.scopes.wake(now, &mut self.rng);
-        self.actions.extend(events.into_iter().map(Action::Event));
+        self.announce(events);
     }
 
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
         self.actions.push_back(Action::Report(attempt, verdict));
     }
 
-    fn announce(&mut self, event: Option<BreakerEvent>) {
-        self.actions.extend(event.map(Action::Event));
+    /// Whether an attempt runs in a slot of this host: what it sends elsewhere for a shared scope
+    /// takes the slots of that lane, which the coordinator counts.
+    fn lends_slot(&self, offer: &Offer) -> bool {
+        offer.lane == self.key
+    }
+
+    fn announce(&mut self, events: impl IntoIterator<Item = BreakerEvent>) {
+        self.actions.extend(events.into_iter().map(Action::Event));
     }
 }
 

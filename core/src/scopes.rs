@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Breaker, Stance};
 use crate::call::ScopeKey;
-use crate::event::{BreakerEvent, BreakerState};
+use crate::event::BreakerEvent;
 use crate::rng::Rng;
 
 /// The breakers of one host.
@@ -36,20 +36,24 @@ impl Scopes {
     }
 
     /// Gives one scope options of its own.
-    pub fn configure(&mut self, scope: &ScopeKey, options: BreakerOptions) {
-        self.serve(scope).configure(options.clone());
+    pub fn configure(
+        &mut self,
+        now: Instant,
+        scope: &ScopeKey,
+        options: BreakerOptions,
+    ) -> Option<BreakerEvent> {
+        let event = self.serve(scope).configure(now, options.clone());
         let scope = self.name(scope);
         self.configured.insert(scope, options);
+        event
     }
 
     /// Gives all scopes without options of their own these; states stay.
-    pub fn reload(&mut self, standard: &BreakerOptions) {
+    pub fn reload(&mut self, now: Instant, standard: &BreakerOptions) -> Vec<BreakerEvent> {
         self.standard = standard.clone();
-        for (scope, breaker) in &mut self.breakers {
-            if !self.configured.contains_key(scope) {
-                breaker.configure(standard.clone());
-            }
-        }
+        let configured = &self.configured;
+        let others = self.breakers.iter_mut().filter(|(scope, _)| !configured.contains_key(*scope));
+        others.filter_map(|(_, breaker)| breaker.configure(now, standard.clone())).collect()
     }
 
     /// Lets time pass for all.
@@ -79,8 +83,7 @@ impl Scopes {
 
     /// Whether nothing would be lost by forgetting them all.
     pub fn is_forgettable(&self) -> bool {
-        let closed = |breaker: &Breaker| breaker.state() == BreakerState::Closed;
-        self.configured.is_empty() && self.breakers.values().all(closed)
+        self.configured.is_empty() && self.breakers.values().all(Breaker::is_plain)
     }
 
     fn name(&self, scope: &ScopeKey) -> ScopeKey {

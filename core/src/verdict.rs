@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
-use crate::call::{AttemptId, BreakerUse, Repeat, ScopeKey};
+use crate::call::{AttemptId, BreakerUse, HostKey, Repeat, ScopeKey};
 
 /// One attempt, offered to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Offer {
     pub attempt: AttemptId,
     /// Counts the offers of one coordinator; a host takes each number once.
     pub serial: u64,
+    /// The upstream it is sent to; its slots are the host's own only if the host is that upstream.
+    pub lane: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
     /// When the flight's last waiter gives up.
@@ -22,6 +24,8 @@ pub struct Offer {
     pub useful_min: Duration,
     /// How many attempts of this hop went before.
     pub resend: u32,
+    /// What it costs the retry budget.
+    pub cost: Cost,
     /// The most attempts of this hop; `None` leaves it to the host.
     pub attempts_max: Option<u32>,
     /// The time for one attempt; `None` leaves it to the host.
@@ -37,10 +41,31 @@ pub struct Offer {
 pub enum Verdict {
     /// Deliver what the attempt brought.
     Done(Finality),
-    /// Offer the flight again at this time; its slot is free.
-    RetryAt(Instant),
+    /// Offer the flight again, if somebody waits that long; its slot is free.
+    RetryAt(Retry),
     /// It was not sent; no slot was taken.
     Refused(Refusal),
+}
+
+/// Leave to try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retry {
+    /// When it is offered again.
+    pub at: Instant,
+    /// When the server wants to be asked again, if it said so.
+    pub hint: Option<Instant>,
+    /// What the retry costs once it is sent.
+    pub cost: Cost,
+}
+
+/// What an attempt costs the retry budget, paid when it is sent and never before: a retry that is
+/// abandoned or refused on its way costs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cost {
+    /// Nothing: it is a first attempt, or the one before provably never reached the upstream.
+    Free,
+    /// One token.
+    Token,
 }
 
 /// Why an attempt is the last one.
@@ -61,6 +86,8 @@ pub enum Finality {
     },
     /// The breaker is open.
     CircuitOpen,
+    /// The next attempt found no room to wait in.
+    QueueFull,
 }
 
 impl Finality {
@@ -73,6 +100,7 @@ impl Finality {
             Self::BudgetSpent => "no retry: the retry budget is empty",
             Self::DeadlineNear { .. } => "no retry: the deadline is too near",
             Self::CircuitOpen => "no retry: the circuit is open",
+            Self::QueueFull => "no retry: the queue is full",
         }
     }
 }
@@ -95,6 +123,8 @@ pub enum Gate {
     Pace,
     /// All slots are taken.
     Slot,
+    /// The retry budget is empty.
+    Budget,
     /// The breaker is open.
     Breaker,
 }
@@ -106,6 +136,7 @@ impl Gate {
             Self::Deadline => ErrorKind::DeadlineExceeded,
             Self::Pace => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
+            Self::Budget => ErrorKind::Overloaded,
             Self::Breaker => ErrorKind::CircuitOpen,
         }
     }

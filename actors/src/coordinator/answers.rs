@@ -6,7 +6,7 @@ use std::time::Instant;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
-use spillgate_core::verdict::{Finality, Verdict};
+use spillgate_core::verdict::{Finality, Retry, Verdict};
 use tokio::sync::mpsc;
 
 use crate::answer::{Response, StreamingResponse};
@@ -89,7 +89,7 @@ impl Work {
         match verdict {
             Verdict::Done(Finality::Settled) => {}
             Verdict::Done(finality) => self.decided(now, finality.words().to_owned()),
-            Verdict::RetryAt(at) => {
+            Verdict::RetryAt(Retry { at, .. }) => {
                 let delay = at.saturating_duration_since(now).as_millis();
                 self.decided(now, format!("retry in {delay} ms"));
                 self.waits(now, Some(at));

@@ -230,12 +230,51 @@ fn operators_force_it_open_and_closed_and_reset_it() {
 }
 
 #[test]
+fn forced_opening_ends_on_time_even_if_nobody_wakes_it() {
+    let mut bench = Bench::tripped();
+    bench.breaker.force_open(bench.now, Some(bench.now + Duration::from_secs(90)));
+    bench.advance(90);
+    let (admission, event) = bench.breaker.admit(bench.now);
+    let Admission::Admit(pass) = admission else { panic!("{admission:?}") };
+    assert_eq!(
+        event.map(|event| (event.from, event.to)),
+        Some((BreakerState::Open, BreakerState::Closed))
+    );
+    assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
+    assert_eq!(pass.generation, bench.breaker.generation(), "its outcome counts");
+}
+
+#[test]
 fn new_options_keep_it_open_with_the_time_left() {
     let mut bench = Bench::tripped();
     let until = bench.breaker.stance();
     bench.advance(10);
-    bench.breaker.configure(BreakerOptions::standard());
+    assert_eq!(bench.breaker.configure(bench.now, BreakerOptions::standard()), None);
     assert_eq!(bench.breaker.stance(), until);
+}
+
+#[test]
+fn switching_it_off_closes_it_for_good() {
+    for seconds in [10, 60] {
+        let mut bench = Bench::tripped();
+        bench.advance(seconds);
+        let probing = !bench.is_refused();
+        let event = bench.breaker.configure(bench.now, BreakerOptions::off()).expect("it closes");
+        assert_eq!((event.to, probing), (BreakerState::Closed, seconds == 60));
+        for _ in 0..100 {
+            assert_eq!(bench.call(failure()), None);
+            bench.advance(10);
+            assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
+        }
+    }
+}
+
+#[test]
+fn switching_it_off_leaves_what_an_operator_holds() {
+    let mut bench = Bench::new(BreakerOptions::default());
+    bench.breaker.force_open(bench.now, None);
+    assert_eq!(bench.breaker.configure(bench.now, BreakerOptions::off()), None);
+    assert!(bench.is_refused());
 }
 
 fn success() -> Evidence {

@@ -27,7 +27,7 @@ impl Patience {
         }
     }
 
-    /// The next ticket whose time is up at `now`; it stays known until [`Patience::end`].
+    /// Takes the next ticket whose time is up at `now`.
     pub(super) fn pop_ended(&mut self, now: Instant) -> Option<Ticket> {
         let (end, ticket) = self.ends.first().copied()?;
         if end > now {
@@ -42,23 +42,28 @@ impl Patience {
         self.ends.first().map(|(end, _)| *end)
     }
 
-    /// The least time left in which sending is of use, for a call that had `budget` in all.
-    ///
-    /// What is sent with less mostly arrives too late and only adds load: with 100 ms left an
-    /// overload takes a minute to pass, with 300 ms eight seconds (docs/defaults.md). One in twenty
-    /// goes regardless, so that a slow host is not locked out for ever.
+    /// The least time left with which the next attempt is sent; one in twenty goes regardless, so
+    /// that a slow host is not locked out for ever.
     pub(super) fn useful_min(&mut self, budget: Duration) -> Duration {
         self.asked += 1;
         if self.asked.is_multiple_of(REGARDLESS_ONE_IN) {
             return Duration::ZERO;
         }
-        USEFUL_MIN.min(budget / 4)
+        useful_min(budget)
     }
 
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.ends.is_empty() && self.of.is_empty()
     }
+}
+
+/// The least time left in which sending is of use, for a call that had `budget` in all.
+///
+/// What is sent with less mostly arrives too late and only adds load: with 100 ms left an overload
+/// takes a minute to pass, with 300 ms eight seconds (docs/defaults.md).
+pub(super) fn useful_min(budget: Duration) -> Duration {
+    USEFUL_MIN.min(budget / 4)
 }
 
 const USEFUL_MIN: Duration = Duration::from_millis(300);
