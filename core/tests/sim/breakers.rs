@@ -227,14 +227,13 @@ impl Model {
         if throttled || !matches!(outcome, Outcome::Neutral(_)) {
             self.history.push((now, outcome != Outcome::Success));
         }
+        let trips = self.streak >= self.options.failure_threshold;
         match self.options.kind {
-            _ if self.forced.is_some() => Expected::Nothing,
-            BreakerKind::Off => Expected::Nothing,
-            BreakerKind::Rate => Expected::Rate,
-            BreakerKind::Consecutive if self.streak >= self.options.failure_threshold => {
+            BreakerKind::Rate if self.forced.is_none() => Expected::Rate,
+            BreakerKind::Consecutive if self.forced.is_none() && trips => {
                 Expected::State(BreakerState::Open)
             }
-            BreakerKind::Consecutive => Expected::Nothing,
+            BreakerKind::Off | BreakerKind::Rate | BreakerKind::Consecutive => Expected::Nothing,
         }
     }
 

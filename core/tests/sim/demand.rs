@@ -12,7 +12,7 @@ use spillgate_core::call::{
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Finality, Offer, Verdict};
+use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 
 use crate::reach::{Mark, Reach};
 
@@ -52,7 +52,7 @@ struct Flight {
     has_result: bool,
     redirected: bool,
     stage: Stage,
-    /// While it waits: how many turns of its lane it may see pass, and how many it saw.
+    /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
     turns: Option<(u64, u64)>,
 }
 
@@ -274,11 +274,11 @@ impl Demand {
             if flight.target.lane != target.lane {
                 continue;
             }
-            if let Some((bound, seen)) = &mut flight.turns {
-                *seen += 1;
-                assert!(*seen <= *bound, "{other:?} has waited for {seen} turns of its lane");
-                passed_over |= flight.waiters.iter().any(|t| self.tickets[t].spec.priority > rank);
-            }
+            let Some((bound, seen)) = &mut flight.turns else { continue };
+            let own = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.priority).max();
+            passed_over |= own > Some(rank);
+            *seen += u64::from(own < Some(rank));
+            assert!(*seen <= *bound, "{other:?} was passed over {seen} times in its lane");
         }
         reach.hit_if(Mark::LessUrgentShare, passed_over);
     }
@@ -305,7 +305,7 @@ impl Demand {
         match answer {
             Answer::Arrived(_, finality) => {
                 assert!(flight.has_result, "nothing has arrived: {finality:?}");
-                mark_arrival(finality, reach);
+                reach.arrived(finality);
             }
             Answer::Opened(_) => {
                 assert!(flight.streams, "only a stream is answered at its head");
@@ -327,7 +327,7 @@ impl Demand {
             assert_eq!(waits, flight.stage == Stage::Queued);
             if waits && flight.turns.is_none() {
                 let before: usize = machine.queue().depth(&flight.target.lane).iter().sum();
-                // Each older flight may take one of the shared turns, and one turn in ten is shared.
+                // One turn in ten is shared, and each older flight may take one of those.
                 flight.turns = Some((10 * (before as u64 + 1), 0));
             }
             if !waits {
@@ -360,38 +360,31 @@ fn rank(flight: &Flight, tickets: &BTreeMap<Ticket, Caller>) -> Priority {
     ranks.max().expect("somebody waits")
 }
 
-fn mark_arrival(finality: Finality, reach: &mut Reach) {
-    match finality {
-        Finality::Settled => {}
-        Finality::AttemptsSpent => reach.hit(Mark::AttemptsSpent),
-        Finality::NotRepeatable => reach.hit(Mark::NotRepeatable),
-        Finality::BudgetSpent => reach.hit(Mark::BudgetRefused),
-        Finality::DeadlineNear { .. } => reach.hit(Mark::DeadlineNear),
-        Finality::CircuitOpen => reach.hit(Mark::SleeperWoken),
-        Finality::QueueFull => reach.hit(Mark::RetryQueueFull),
-    }
-}
-
 fn mark_refusal(flight: &Flight, kind: ErrorKind, left: Duration, reach: &mut Reach) {
     let of_deadline = match flight.stage {
         Stage::Queued => Mark::DeadlineInQueue,
         Stage::Running => Mark::DeadlineInAttempt,
         Stage::Sleeping(_) => Mark::DeadlineInBackOff,
     };
-    let mark = match kind {
-        ErrorKind::DeadlineExceeded if left.is_zero() => return reach.hit(of_deadline),
-        ErrorKind::DeadlineExceeded => {
-            assert!(left < Duration::from_millis(300), "there was time enough");
-            Mark::TooLateToSend
-        }
-        ErrorKind::ShuttingDown => return reach.hit(Mark::Closed),
-        ErrorKind::CircuitOpen if flight.redirected => Mark::RedirectRefused,
-        ErrorKind::CircuitOpen => Mark::CircuitRefused,
-        ErrorKind::RateLimited => Mark::PacedBeyondDeadline,
-        ErrorKind::QueueFull if flight.turns.is_some() => Mark::Shed,
-        ErrorKind::QueueFull => Mark::QueueFull,
-        other => panic!("no flight is refused with {other:?}"),
-    };
+    if kind == ErrorKind::DeadlineExceeded && left.is_zero() {
+        return reach.hit(of_deadline);
+    }
+    if kind == ErrorKind::ShuttingDown {
+        return reach.hit(Mark::Closed);
+    }
+    let was_shed = flight.turns.is_some();
+    let marks = [
+        (ErrorKind::DeadlineExceeded, Mark::TooLateToSend),
+        (
+            ErrorKind::CircuitOpen,
+            if flight.redirected { Mark::RedirectRefused } else { Mark::CircuitRefused },
+        ),
+        (ErrorKind::RateLimited, Mark::PacedBeyondDeadline),
+        (ErrorKind::QueueFull, if was_shed { Mark::Shed } else { Mark::QueueFull }),
+    ];
+    let mark = marks.into_iter().find(|(known, _)| *known == kind).map(|(_, mark)| mark);
+    let mark = mark.expect("no flight is refused for another reason");
+    assert!(mark != Mark::TooLateToSend || left < Duration::from_millis(300), "time enough");
     assert!(!flight.has_result, "a real result is not replaced by {kind:?}");
     reach.hit(mark);
 }

@@ -1,5 +1,6 @@
 //! What happened, as a digest to compare and as lines to read.
 
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -45,7 +46,7 @@ fn relative(base: Instant, line: &str) -> String {
         let (inside, after) = after.split_once('}').unwrap_or((after, ""));
         let since = nanos(inside).map_or(0, |at| at - base);
         let (seconds, micros) = (since / 1_000_000_000, since / 1_000 % 1_000_000);
-        out.push_str(&format!("@{seconds}.{:06}", micros.abs()));
+        let _ = write!(out, "@{seconds}.{:06}", micros.abs());
         rest = after;
     }
     out + rest

@@ -70,7 +70,7 @@ impl Plan {
             delay_max: pick(rng, &[0, MS, 20 * MS, 150 * MS]),
             late_max: pick(rng, &[0, 2 * MS, 80 * MS]),
             duplicates: pick(rng, &[0.0, 0.1, 0.3]),
-            calls: pick(rng, &[60, 120, 250]),
+            calls: pick(rng, &[100, 250, 500]),
             ending,
         }
     }
@@ -105,10 +105,8 @@ impl Plan {
                 pick(rng, &[Repeat::Always, Repeat::Always, Repeat::IfNeverSent, Repeat::Never])
             }
         };
-        let breaker = match key.is_none() && chance(rng, 0.05) {
-            true => BreakerUse::Bypassed,
-            false => BreakerUse::Guarded,
-        };
+        let bypasses = key.is_none() && chance(rng, 0.05);
+        let breaker = if bypasses { BreakerUse::Bypassed } else { BreakerUse::Guarded };
         Wish {
             target,
             priority: Priority::ALL[usize::try_from(rng.below(4)).unwrap_or(0)],

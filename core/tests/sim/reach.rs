@@ -3,9 +3,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Every state that the default seeds must come through at least once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mark {
+use spillgate_core::verdict::Finality;
+
+macro_rules! marks {
+    ($($mark:ident,)+) => {
+        /// Every state that the default seeds must come through at least once.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Mark {
+            $($mark,)+
+        }
+
+        const ALL: &[Mark] = &[$(Mark::$mark,)+];
+    };
+}
+
+marks! {
     Opened,
     HalfOpen,
     ProbeOk,
@@ -61,62 +73,6 @@ pub(crate) enum Mark {
     NeverSent,
 }
 
-const ALL: [Mark; 53] = [
-    Mark::Opened,
-    Mark::HalfOpen,
-    Mark::ProbeOk,
-    Mark::ProbeFailed,
-    Mark::ProbeExpired,
-    Mark::ProbeNeutral,
-    Mark::ProbeRefusedOthers,
-    Mark::RateTripped,
-    Mark::SwitchedOff,
-    Mark::Coalesced,
-    Mark::LeaderLeft,
-    Mark::LastWaiterLeft,
-    Mark::LongestWaiterLeft,
-    Mark::Shed,
-    Mark::QueueFull,
-    Mark::RetryQueueFull,
-    Mark::Retry,
-    Mark::FreeRetry,
-    Mark::NotRepeatable,
-    Mark::AttemptsSpent,
-    Mark::BudgetRefused,
-    Mark::BudgetGate,
-    Mark::DeadlineOnArrival,
-    Mark::DeadlineInQueue,
-    Mark::DeadlineInAttempt,
-    Mark::DeadlineInBackOff,
-    Mark::DeadlineNear,
-    Mark::TooLateToSend,
-    Mark::Paced,
-    Mark::PacedBeyondDeadline,
-    Mark::Redirect,
-    Mark::RedirectRefused,
-    Mark::StreamOpened,
-    Mark::StaleOutcome,
-    Mark::Duplicate,
-    Mark::LateAnswerAfterAbort,
-    Mark::AbortInTransit,
-    Mark::ForcedOpen,
-    Mark::ForcedClosed,
-    Mark::Reset,
-    Mark::DrainRefused,
-    Mark::Closed,
-    Mark::SlotGate,
-    Mark::CircuitRefused,
-    Mark::SleeperWoken,
-    Mark::Bypassed,
-    Mark::SharedScope,
-    Mark::CeilingLowered,
-    Mark::GlobalFull,
-    Mark::LaneFullOthersRun,
-    Mark::LessUrgentShare,
-    Mark::AttemptTimeout,
-    Mark::NeverSent,
-];
-
 /// How often each mark was reached.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Reach {
@@ -134,6 +90,19 @@ impl Reach {
         }
     }
 
+    /// An answer came for this reason.
+    pub(crate) fn arrived(&mut self, finality: Finality) {
+        match finality {
+            Finality::Settled => {}
+            Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
+            Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
+            Finality::BudgetSpent => self.hit(Mark::BudgetRefused),
+            Finality::DeadlineNear { .. } => self.hit(Mark::DeadlineNear),
+            Finality::CircuitOpen => self.hit(Mark::SleeperWoken),
+            Finality::QueueFull => self.hit(Mark::RetryQueueFull),
+        }
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         for (mark, count) in &other.counts {
             *self.counts.entry(*mark).or_default() += count;
@@ -141,14 +110,14 @@ impl Reach {
     }
 
     pub(crate) fn missing(&self) -> Vec<Mark> {
-        ALL.into_iter().filter(|mark| !self.counts.contains_key(mark)).collect()
+        ALL.iter().copied().filter(|mark| !self.counts.contains_key(mark)).collect()
     }
 }
 
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        ALL.into_iter().try_for_each(|mark| {
-            let count = self.counts.get(&mark).copied().unwrap_or(0);
+        ALL.iter().try_for_each(|mark| {
+            let count = self.counts.get(mark).copied().unwrap_or(0);
             writeln!(f, "{count:>9} {mark:?}")
         })
     }

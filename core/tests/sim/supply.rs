@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::breaker::Breaker;
 use spillgate_core::call::{AttemptId, BreakerUse, FlightId, HostKey, Repeat, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerState};
 use spillgate_core::host::{Host, Input, Order};
@@ -206,30 +208,9 @@ impl Supply {
         assert!(keeper.judged.is_empty(), "what settles is judged in the same turn");
         for (scope, model) in &mut keeper.breakers {
             let known = host.scopes().breaker(scope);
-            let state = known.map_or(BreakerState::Closed, |breaker| breaker.state());
+            let state = known.map_or(BreakerState::Closed, Breaker::state);
             model.check(now, state);
         }
-    }
-
-    /// In flight as the world counts, under the ceilings of the time each was dispatched.
-    pub(crate) fn check_wire(
-        &self,
-        attempts: &BTreeMap<AttemptId, Attempt>,
-        demand: &Demand,
-        id: AttemptId,
-    ) {
-        let lane = &attempts[&id].target.lane;
-        let on_wire = attempts.iter().filter(|(_, attempt)| !attempt.settled);
-        let (mut here, mut lane_max, mut all, mut global_max) = (0, 0, 0, 0);
-        for (id, attempt) in on_wire {
-            let (of_lane, of_all) = demand.ceilings(*id);
-            (all, global_max) = (all + 1, of_all.max(global_max));
-            if attempt.target.lane == *lane {
-                (here, lane_max) = (here + 1, of_lane.max(lane_max));
-            }
-        }
-        assert!(here <= lane_max, "{here} on the wire to {lane}");
-        assert!(all <= global_max, "{all} on the wire");
     }
 
     /// Scopes that an operator holds, or has configured to stay as they are.
@@ -276,8 +257,8 @@ impl Keeper {
         reach: &mut Reach,
     ) -> Evidence {
         let mut evidence = *evidence;
-        let cancelled = matches!(evidence.outcome, Outcome::Neutral(_)) && attempt.called_back;
-        if cancelled && evidence.status.is_none() && cause == Some(AbortCause::Deadline) {
+        let cancelled = evidence.kind == Some(ErrorKind::Cancelled);
+        if cancelled && cause == Some(AbortCause::Deadline) {
             evidence.outcome = Outcome::Failure;
         }
         if evidence.outcome == Outcome::Success {
@@ -332,4 +313,20 @@ impl Keeper {
             }
         }
     }
+}
+
+/// In flight as the world counts, under the ceilings of the time each was dispatched.
+pub(crate) fn check_wire(attempts: &BTreeMap<AttemptId, Attempt>, demand: &Demand, id: AttemptId) {
+    let lane = &attempts[&id].target.lane;
+    let on_wire = attempts.iter().filter(|(_, attempt)| !attempt.settled);
+    let (mut here, mut lane_max, mut all, mut global_max) = (0, 0, 0, 0);
+    for (id, attempt) in on_wire {
+        let (of_lane, of_all) = demand.ceilings(*id);
+        (all, global_max) = (all + 1, of_all.max(global_max));
+        if attempt.target.lane == *lane {
+            (here, lane_max) = (here + 1, of_lane.max(lane_max));
+        }
+    }
+    assert!(here <= lane_max, "{here} on the wire to {lane}");
+    assert!(all <= global_max, "{all} on the wire");
 }

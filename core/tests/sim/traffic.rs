@@ -41,7 +41,7 @@ impl World {
                 at += SECOND + self.rng.below(6 * SECOND);
             }
         }
-        for _ in 0..self.rng.below(8) {
+        for _ in 0..self.rng.below(20) {
             let (at, what) = (self.rng.below(FAULTY), self.rng.next_u64());
             self.schedule(at, Event::Operate(what));
         }
@@ -73,7 +73,7 @@ impl World {
         let keeper = pick(&mut rng, &(0..self.hosts.len()).collect::<Vec<_>>());
         let scope = self.plan.keepers()[keeper].clone();
         let soon = self.instant() + Duration::from_millis(500 + rng.below(4_000));
-        let order = match rng.below(9) {
+        let order = match rng.below(14) {
             0 => Order::ForceOpen(Some(soon)),
             1 => Order::ForceOpen(None),
             2 => Order::ForceClosed,
@@ -118,7 +118,7 @@ impl World {
             self.reset_what_is_forced();
             return self.schedule(self.now + later + SECOND, Event::Finish);
         }
-        let well = self.hosts.iter().all(|host| host.is_idle(now) || self.is_configured(host));
+        let well = self.hosts.iter().all(|host| host.is_idle(now) || is_configured(host));
         let closed = self.hosts.iter().flat_map(|host| host.scopes().iter());
         let closed = closed.filter(|breaker| breaker.state() != BreakerState::Closed).count() == 0;
         if (well && closed && self.coordinator.is_idle()) || self.plan.ending != Ending::AtRest {
@@ -133,10 +133,6 @@ impl World {
             self.schedule(at, Event::Call(Box::new(Wish::plain(target(lane, kind)))));
         }
         self.schedule(at + SECOND, Event::Finish);
-    }
-
-    fn is_configured(&self, host: &host::Host) -> bool {
-        !host.scopes().is_forgettable() && host.slots().taken() == 0
     }
 
     fn reset_what_is_forced(&mut self) {
@@ -162,6 +158,11 @@ impl World {
         }
         self.reach.hit_if(Mark::Closed, self.plan.ending == Ending::Close);
     }
+}
+
+/// A host with breakers of its own options is never forgotten, however idle.
+fn is_configured(host: &host::Host) -> bool {
+    !host.scopes().is_forgettable() && host.slots().taken() == 0
 }
 
 /// How long the faults last.

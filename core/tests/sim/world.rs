@@ -17,7 +17,7 @@ use crate::demand::Demand;
 use crate::log::Log;
 use crate::plan::{Plan, Wish, chance, lane_key};
 use crate::reach::{Mark, Reach};
-use crate::supply::Supply;
+use crate::supply::{Supply, check_wire};
 use crate::upstream::{Attempt, Fate, Weather};
 
 pub(crate) const MS: u64 = 1_000;
@@ -325,7 +325,7 @@ impl World {
             onward,
         };
         assert!(self.attempts.insert(id, attempt).is_none(), "{id:?} is started twice");
-        self.supply.check_wire(&self.attempts, &self.demand, id);
+        check_wire(&self.attempts, &self.demand, id);
         self.schedule(ends_at, Event::End(id, ends_at));
     }
 
