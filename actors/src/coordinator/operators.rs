@@ -23,6 +23,7 @@ use crate::messages::{
     Cancel, Drain, Drained, ForceOpen, Inspect, NewPolicy, Operate, Reload, Reply, Reset, Stop,
 };
 use crate::order::Delivery;
+use crate::record::JournalEntry;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
@@ -130,6 +131,10 @@ impl Handler<Stop> for Coordinator {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
         System::current().stop();
     }
 }
