@@ -1,4 +1,5 @@
 //! Integration tests: one binary, real sockets, the drill as the upstream.
 
 mod basics;
+mod demo;
 mod otlp;
