@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Addr, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use http::header::HeaderName;
@@ -17,9 +17,7 @@ use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::Head;
-use crate::coordinator::Coordinator;
 use crate::error::Error;
-use crate::host::Host;
 use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
@@ -37,8 +35,10 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
-    pub(crate) host: Addr<Host>,
-    pub(crate) coordinator: WeakAddr<Coordinator>,
+    /// Where it tells how it ended.
+    pub(crate) host: Recipient<Settled>,
+    /// Where it hands over the head of a stream.
+    pub(crate) opened: WeakRecipient<Opened>,
     /// Resolves when the attempt is called back.
     pub(crate) cancelled: oneshot::Receiver<()>,
 }
@@ -123,7 +123,7 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
 async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -> Ended {
     let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-    let Some(coordinator) = run.coordinator.upgrade() else {
+    let Some(coordinator) = run.opened.upgrade() else {
         return Ended::failed(TransportError::sent(ErrorKind::ShuttingDown));
     };
     coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), chunks });

@@ -24,7 +24,7 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
 };
 use crate::order::Prepared;
 use crate::record::JournalEntry;
@@ -96,8 +96,13 @@ impl Coordinator {
     }
 
     fn make_host(&mut self, ctx: &mut Context<Self>, key: &HostKey, policy: HostPolicy) {
-        let weak = ctx.address().downgrade();
-        let host = Host::new(key.clone(), policy, self.seams.clone(), weak).start();
+        let own = ctx.address();
+        let demand = Demand {
+            report: own.clone().recipient().downgrade(),
+            opened: own.clone().recipient().downgrade(),
+            scope_opened: own.recipient().downgrade(),
+        };
+        let host = Host::new(key.clone(), policy, self.seams.clone(), demand).start();
         self.hosts.insert(key.clone(), host);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler, WeakAddr};
+use actix::{Actor, AsyncContext, Context, Handler};
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, HostKey};
 use spillgate_core::event::{BreakerEvent, BreakerState};
@@ -18,8 +18,9 @@ use spillgate_core::verdict::Verdict;
 use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
-use crate::coordinator::Coordinator;
-use crate::messages::{Abort, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop};
+use crate::messages::{
+    Abort, Demand, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+};
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
@@ -33,7 +34,7 @@ pub(crate) struct Host {
     machine: Machine,
     seams: Arc<Seams>,
     card: Arc<HostCard>,
-    coordinator: WeakAddr<Coordinator>,
+    demand: Demand,
     offered: HashMap<AttemptId, Offered>,
     cancels: HashMap<AttemptId, oneshot::Sender<()>>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
@@ -49,12 +50,7 @@ struct Offered {
 }
 
 impl Host {
-    pub(crate) fn new(
-        key: HostKey,
-        policy: HostPolicy,
-        seams: Arc<Seams>,
-        coordinator: WeakAddr<Coordinator>,
-    ) -> Self {
+    pub(crate) fn new(key: HostKey, policy: HostPolicy, seams: Arc<Seams>, demand: Demand) -> Self {
         let card = seams.registry.add_host(&key);
         card.slots_max.store(policy.concurrency, Relaxed);
         let rng = Rng::new(
@@ -65,7 +61,7 @@ impl Host {
             key,
             seams,
             card,
-            coordinator,
+            demand,
             offered: HashMap::new(),
             cancels: HashMap::new(),
             brought: None,
@@ -108,8 +104,8 @@ impl Host {
             deadline: offered.deadline,
             probe,
             seams: self.seams.clone(),
-            host: ctx.address(),
-            coordinator: self.coordinator.clone(),
+            host: ctx.address().recipient(),
+            opened: self.demand.opened.clone(),
             cancelled,
         }));
     }
@@ -120,7 +116,7 @@ impl Host {
             self.card.refusals.fetch_add(1, Relaxed);
         }
         let brought = self.brought.take();
-        if let Some(coordinator) = self.coordinator.upgrade() {
+        if let Some(coordinator) = self.demand.report.upgrade() {
             coordinator.do_send(Report { attempt, verdict, brought, once });
         }
     }
@@ -136,7 +132,9 @@ impl Host {
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) = (event.to, self.coordinator.upgrade()) {
+        if let (BreakerState::Open, Some(coordinator)) =
+            (event.to, self.demand.scope_opened.upgrade())
+        {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });
         }

@@ -13,9 +13,9 @@ use spillgate_core::host::Order;
 use tokio::sync::oneshot;
 use url::Url;
 
+use crate::admission;
 use crate::answer::Response;
 use crate::coordinator::Coordinator;
-use crate::door;
 use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
@@ -152,7 +152,7 @@ impl Handler<Fetch> for Coordinator {
     fn handle(&mut self, fetch: Fetch, ctx: &mut Self::Context) -> Self::Result {
         let ticket = fetch.ticket();
         let coordinator = ctx.address();
-        match door::check(&self.seams, fetch, Delivery::Whole) {
+        match admission::check(&self.seams, fetch, Delivery::Whole) {
             Err(error) => {
                 Pending { ticket, coordinator, answer: Box::pin(std::future::ready(Err(error))) }
             }
@@ -161,7 +161,7 @@ impl Handler<Fetch> for Coordinator {
                 self.admit(ctx, call, Reply::Whole(sender));
                 let answer = async move {
                     let _inside = inside;
-                    receiver.await.unwrap_or_else(|_| Err(door::lost()))
+                    receiver.await.unwrap_or_else(|_| Err(admission::lost()))
                 };
                 Pending { ticket, coordinator, answer: Box::pin(answer) }
             }

@@ -1,3 +1,5 @@
+//! The host, offer by offer on a clock of its own.
+
 mod operators;
 mod retries;
 
