@@ -186,9 +186,11 @@ impl RequestBuilder {
         self.fetch.ticket()
     }
 
-    /// The request as a message, for [`Client::addr`].
+    /// The request as a message, for [`Client::addr`]; it inherits the deadline around this call.
+    ///
+    /// Fallbacks, tokens and debouncing belong to [`RequestBuilder::send`] and stay behind.
     pub fn into_message(self) -> Fetch {
-        self.fetch
+        inherit(self.fetch)
     }
 
     /// Sends it and waits for the whole answer; dropping the future cancels the wish.
