@@ -8,7 +8,14 @@
 )]
 
 mod basics;
+mod bench;
+mod breaking;
+mod deadlines;
 mod demo;
 mod lifecycles;
 mod otlp;
+mod queueing;
+mod registry;
+mod retries;
+mod sharing;
 mod spans;

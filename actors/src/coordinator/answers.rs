@@ -57,7 +57,7 @@ impl Coordinator {
             Some(Err(failure)) => (None, Some(failure.kind)),
             None => (None, Some(ErrorKind::Internal)),
         };
-        let retry_at = Work::retry_at(finality);
+        let retry_at = work.and_then(|work| work.retry_at(now, finality));
         let end = End { flight: Some(flight), status, error, retry_at, ..End::default() };
         let record = Arc::new(caller.record(now, work, end));
         self.seams.journal.write(JournalEntry::Call(record.clone()));

@@ -11,7 +11,6 @@ use spillgate_core::call::{HostKey, ScopeKey, Target, Ticket};
 use spillgate_core::coordinator::port::Input;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
-use url::Url;
 
 use crate::admission;
 use crate::answer::Response;
@@ -51,7 +50,7 @@ impl Coordinator {
     /// keeper for a name of the user's own.
     fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> HostKey {
         let host = scope.split(' ').next().unwrap_or(scope);
-        let name = Url::parse(host).ok().and_then(|url| HostName::of(&url));
+        let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
         if let Some(name) = name {
             let target =
