@@ -186,9 +186,12 @@ impl RequestBuilder {
         self.fetch.ticket()
     }
 
-    /// The request as a message, for [`Client::addr`](crate::Client::addr).
+    /// The request as a message, for [`Client::addr`](crate::Client::addr); it inherits deadline and parent span from
+    /// here, wherever it is sent from.
+    ///
+    /// Fallback and cancellation token are the facade's and are left behind.
     pub fn into_message(self) -> Fetch {
-        self.fetch
+        inherit(self.fetch)
     }
 
     /// Sends it and waits for the whole answer; dropping the future cancels the wish.

@@ -137,7 +137,7 @@ impl Coordinator {
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
                 Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
-                Action::End(flight) => drop(self.works.remove(&flight)),
+                Action::End(flight) => self.end(now, flight),
             }
         }
         self.publish();
@@ -153,13 +153,13 @@ impl Coordinator {
     fn begin(&mut self, now: Instant, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         let Some(luggage) = caller.luggage.take() else { return };
-        self.works.insert(flight, Work::new(luggage, caller.origin.context, now));
+        self.works.insert(flight, Work::new(luggage, &caller.origin, now));
     }
 
     fn join(&mut self, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         caller.luggage = None;
-        caller.leader = self.works.get(&flight).map(|work| work.leader);
+        caller.leader = self.works.get(&flight).map(Work::leader);
         self.seams.registry.coalesced.fetch_add(1, Relaxed);
         if let Some(card) = self.seams.registry.host(&caller.origin.host) {
             card.coalesced.fetch_add(1, Relaxed);
@@ -173,10 +173,17 @@ impl Coordinator {
             debug_assert!(false, "a dispatched flight has a host and a payload");
             return;
         };
-        let context = self.seams.ids.span(Some(work.leader));
+        let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
         host.do_send(Dispatch { offer, trial, once, breaker });
+    }
+
+    fn end(&mut self, now: Instant, flight: FlightId) {
+        let work = self.works.remove(&flight);
+        if let Some(rest) = work.and_then(|work| work.rest(now, flight)) {
+            self.seams.journal.write(JournalEntry::Flight(Arc::new(rest)));
+        }
     }
 
     fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
@@ -231,10 +238,10 @@ impl Handler<Cancel> for Coordinator {
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
         if let Some(mut caller) = self.callers.remove(&ticket) {
             let flight = self.machine.flights().flight_of(ticket);
-            let work = flight.and_then(|flight| self.works.get(&flight));
-            let end = End { flight, error: Some(kind), ..End::default() };
-            let record = Arc::new(caller.record(Instant::now(), work, end));
-            self.seams.journal.write(JournalEntry::Call(record.clone()));
+            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+            let record = self.leave(Instant::now(), &caller, end);
             let error = Error::new(kind, format!("the call was {}", kind.name()));
             caller.refuse(error, &record);
         }
@@ -259,7 +266,8 @@ impl Handler<Report> for Coordinator {
     fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
         let Report { attempt, verdict, brought, once } = report;
         if let Some(streaming) = self.streaming.remove(&attempt) {
-            self.finish_stream(streaming, brought.as_ref().map(|(_, record)| record.clone()));
+            let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
+            self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
         }
         let now = Instant::now();
         let mut onward = None;

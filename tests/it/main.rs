@@ -1,5 +1,14 @@
 //! Integration tests: one binary, real sockets, the drill as the upstream.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what tests share fails by panicking, as they do"
+)]
+
 mod basics;
+mod demo;
 mod lifecycles;
 mod otlp;
+mod spans;

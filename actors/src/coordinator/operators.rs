@@ -23,9 +23,19 @@ use crate::messages::{
     Cancel, Drain, Drained, ForceOpen, Inspect, NewPolicy, Operate, Reload, Reply, Reset, Stop,
 };
 use crate::order::Delivery;
+use crate::record::JournalEntry;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
+    /// Ends every call, streams included: what their attempts report later says nothing new.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
+    }
+
     /// Passes an order to the actor that owns the scope's breaker, making it if need be.
     fn operate(&mut self, ctx: &mut Context<Self>, operate: Operate) {
         let keeper = match self.seams.registry.scope(&operate.scope) {
@@ -117,7 +127,7 @@ impl Handler<Drain> for Coordinator {
         self.step(ctx, Input::Drain);
         ctx.run_later(grace, |actor, ctx| {
             if let Some(draining) = actor.draining.take() {
-                actor.step(ctx, Input::Close);
+                actor.close(ctx);
                 let _ = draining.send(Drained::Cut);
             }
         });
@@ -129,7 +139,7 @@ impl Handler<Stop> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.step(ctx, Input::Close);
+        self.close(ctx);
         System::current().stop();
     }
 }
