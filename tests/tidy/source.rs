@@ -147,7 +147,8 @@ pub(crate) fn block(code: &str) -> Option<(usize, usize)> {
 
 fn test_lines(path: &str, code: &str) -> Vec<bool> {
     let all = code.lines().count();
-    if path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") {
+    let outside = ["tests/", "benches/"].iter().any(|folder| path.starts_with(folder));
+    if outside || path.contains("/tests/") || path.ends_with("/tests.rs") {
         return vec![true; all];
     }
     let mut marked = vec![false; all];
