@@ -146,6 +146,20 @@ fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     }
 }
 
+/// Polly#217, #218 (PITFALLS A1).
+#[test]
+fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
+    let mut bench = Bench::consecutive();
+    let early: Vec<AttemptId> = (0..5).map(|_| bench.start()).collect();
+    bench.trip();
+    bench.advance(Duration::from_secs(60));
+    bench.call(status(200));
+    for attempt in early {
+        bench.settle(attempt, status(503));
+    }
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
+
 /// smallrye#319, #323, termite#27 (PITFALLS A2).
 #[test]
 fn one_probe_passes_and_a_thousand_others_fail_fast() {

@@ -149,3 +149,11 @@ fn failure_that_opens_the_breaker_is_not_retried() {
     }
     assert_eq!(bench.call(status(503)), Verdict::Done(Finality::CircuitOpen));
 }
+
+#[test]
+fn what_was_called_back_is_not_repeated() {
+    let mut bench = Bench::consecutive();
+    let attempt = bench.start();
+    bench.handle(Input::Abort { attempt, cause: AbortCause::Cancelled });
+    assert_eq!(bench.settle(attempt, status(503)), Verdict::Done(Finality::Settled));
+}
