@@ -46,7 +46,7 @@ fn talks_in_plain_lines_when_nobody_watches() {
     assert!(told.starts_with("upstream-1=http://127.0.0.1:"), "{told}");
     assert!(told.contains(" held    each_call_answered_once"), "{told}");
     assert!(!told.contains('\u{1b}') && !told.contains("BROKEN"), "{told}");
-    assert!(told.lines().last().is_some_and(|line| line.starts_with("hint: ")), "{told}");
+    assert!(told.contains("\nhint: "), "{told}");
 }
 
 #[test]

@@ -76,12 +76,12 @@ impl Facts {
             Invariant::new(
                 "each_call_answered_once",
                 calls == answers && calls == left,
-                format!("{calls} calls, {answers} answers, {left} left the client"),
+                format!("{calls} calls, {answers} answers, {left} left"),
             ),
             Invariant::new(
                 "answers_add_up",
                 sum == answers,
-                format!("{sum} of {answers} answers are ok, errors or rejected"),
+                format!("{sum} of {answers} ok, errors or rejected"),
             ),
             Invariant::new(
                 "upstream_requests_agree",
@@ -91,12 +91,12 @@ impl Facts {
             Invariant::new(
                 "coalesced_calls_agree",
                 seen == made,
-                format!("{seen} callers were told of sharing, {made} shared"),
+                format!("{seen} told to callers, {made} by the actors"),
             ),
             Invariant::new(
                 "no_request_without_a_call",
                 received <= most,
-                format!("{received} requests for at most {most} flights and retries"),
+                format!("{received} requests, {most} flights and retries"),
             ),
         ]
     }
@@ -124,7 +124,7 @@ impl Facts {
             Invariant::new(
                 "attempts_within_maximum",
                 attempts <= u64::from(attempts_max),
-                format!("{attempts} of one call at most, {attempts_max} allowed"),
+                format!("{attempts} at most, {attempts_max} allowed"),
             ),
         ]
     }
@@ -140,7 +140,7 @@ impl Facts {
         let held = number(sent) <= tokens + number(never_sent)
             && received.is_none_or(|received| received <= sent && number(received) <= tokens);
         let received = received.map_or_else(|| "unknown".to_owned(), |retries| retries.to_string());
-        let numbers = format!("{sent} retries, {received} received, {tokens:.1} tokens earned");
+        let numbers = format!("{sent} retries, {received} received, {tokens:.1} tokens");
         Invariant::new("retries_within_budget", held, numbers)
     }
 
@@ -153,7 +153,7 @@ impl Facts {
             Invariant::new(
                 "unsafe_requests_sent_once",
                 repeated <= 1,
-                format!("a POST without a key came {repeated} times at most"),
+                format!("{repeated} at most of a POST without a key"),
             ),
             Invariant::new(
                 "idempotency_keys_kept",
@@ -186,7 +186,7 @@ impl Facts {
             Invariant::new(
                 "breakers_in_order",
                 astray == 0,
-                format!("{astray} of {} changes of state out of order", story.transitions),
+                format!("{astray} of {} changes out of order", story.transitions),
             ),
             Invariant::new(
                 "no_breaker_stuck",

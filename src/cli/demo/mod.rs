@@ -64,6 +64,7 @@ pub(crate) fn run(args: DemoArgs) -> ExitCode {
 }
 
 fn perform(args: DemoArgs) -> Result<Exit, Failure> {
+    let show = Show::begin(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -71,7 +72,7 @@ fn perform(args: DemoArgs) -> Result<Exit, Failure> {
         .map_err(|cause| {
             Failure::new(Exit::Usage, "the service cannot have its threads", &cause)
         })?;
-    let exit = Show::begin(args).and_then(|show| runtime.block_on(show.run()));
+    let exit = runtime.block_on(show.run());
     // Whoever interrupts twice waits for nobody.
     runtime.shutdown_background();
     exit

@@ -59,7 +59,7 @@ impl Service {
                 config.limits.queue_max = QUEUE_MAX;
             });
         if otlp.is_some() {
-            let service_name = "spillgate-demo".to_owned();
+            let service_name = SERVICE_NAME.to_owned();
             let options = TelemetryOptions { otlp, service_name, ..TelemetryOptions::default() };
             builder = builder.telemetry(options);
         }
@@ -171,6 +171,9 @@ impl Service {
         &self.wire
     }
 }
+
+/// Its name in traces.
+pub(super) const SERVICE_NAME: &str = "spillgate-demo";
 
 /// The standard looks at 10 s and waits 5 s.
 const BREAKER_WINDOW: Duration = Duration::from_secs(1);

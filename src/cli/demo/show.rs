@@ -27,6 +27,7 @@ pub(super) struct Show {
     lasts: Option<Duration>,
     seed: u64,
     json: bool,
+    exporting: bool,
 }
 
 impl Show {
@@ -36,7 +37,8 @@ impl Show {
         let upstreams = Upstreams::start(usize::from(hosts), seed).map_err(|cause| {
             Failure::new(Exit::Usage, "the upstreams cannot listen on 127.0.0.1", &cause)
         })?;
-        let blamed = if otlp.is_some() { Exit::Usage } else { Exit::Config };
+        let exporting = otlp.is_some();
+        let blamed = if exporting { Exit::Usage } else { Exit::Config };
         let service = Service::start(seed, otlp).map_err(|error| {
             let exit = if error.kind() == ErrorKind::InvalidConfig { blamed } else { Exit::Usage };
             Failure::new(exit, "the client cannot start", &error)
@@ -44,7 +46,8 @@ impl Show {
         let began = Instant::now();
         let lasts = (seconds > 0).then(|| Duration::from_secs(seconds));
         let screen = Screen::new(json, upstreams.hosts(), (began, lasts));
-        Ok(Self { upstreams, service: Arc::new(service), screen, began, lasts, seed, json })
+        let service = Arc::new(service);
+        Ok(Self { upstreams, service, screen, began, lasts, seed, json, exporting })
     }
 
     /// Runs it to its end and says how it went.
@@ -126,6 +129,7 @@ impl Show {
             writeln!(out, "{}", summary::json(facts, &invariants))
         } else {
             summary::print(&mut out, facts, &invariants)
+                .and_then(|()| summary::hint(&mut out, self.exporting))
         };
         spare_broken_pipe(printed.and_then(|()| out.flush()))?;
         let _ = summary::complain(&mut io::stderr(), &invariants);

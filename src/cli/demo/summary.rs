@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use spillgate_actors::core::advice::ErrorKind;
 
 use super::facts::{Facts, Invariant};
+use super::service::SERVICE_NAME;
 use crate::cli::exit::Exit;
 
 /// The exit code that the invariants ask for.
@@ -19,7 +20,7 @@ pub(super) fn json(facts: &Facts, invariants: &[Invariant]) -> Value {
     let held: Map<String, Value> =
         invariants.iter().map(|one| (one.name.to_owned(), one.held.into())).collect();
     json!({
-        "seconds": facts.seconds,
+        "seconds": (facts.seconds * 1_000.0).round() / 1_000.0,
         "calls": callers.calls,
         "answers": callers.answers,
         "ok": callers.ok,
@@ -61,7 +62,8 @@ pub(super) fn print(
     let Facts { callers, client, audit, story, wire, .. } = facts;
     let of = |kind: ErrorKind| callers.of(kind);
     writeln!(out)?;
-    writeln!(out, "{} calls in {:.1} s, each answered once", callers.calls, facts.seconds)?;
+    let (calls, answers) = (callers.calls, callers.answers);
+    writeln!(out, "{calls} calls in {:.1} s, {answers} answers", facts.seconds)?;
     writeln!(
         out,
         "  ok         {:>7}   {} of them shared another call's answer",
@@ -69,7 +71,7 @@ pub(super) fn print(
     )?;
     writeln!(
         out,
-        "  errors     {:>7}   {} past their deadline, {} final 4xx or 5xx, {} cancelled",
+        "  errors     {:>7}   {} too late, {} final 4xx or 5xx, {} cancelled",
         callers.errors,
         of(ErrorKind::DeadlineExceeded),
         of(ErrorKind::HttpStatus),
@@ -77,7 +79,7 @@ pub(super) fn print(
     )?;
     writeln!(
         out,
-        "  rejected   {:>7}   {} circuit open, {} queue full, {} asked to wait too long",
+        "  rejected   {:>7}   {} circuit open, {} queue full, {} told to wait",
         callers.rejected,
         of(ErrorKind::CircuitOpen),
         of(ErrorKind::QueueFull),
@@ -98,10 +100,12 @@ pub(super) fn print(
         audit.peak_in_flight,
         audit.peak_in_flight_per_host
     )?;
-    writeln!(out, "  breakers   {:>7}   openings, {} closings", story.opened, story.closed)?;
-    print_invariants(out, invariants)?;
-    writeln!(out)?;
-    writeln!(out, "hint: see each call as a trace: start Jaeger, then {TRY}")
+    writeln!(
+        out,
+        "  breakers   {:>7}   times opened, {} times closed again",
+        story.opened, story.closed
+    )?;
+    print_invariants(out, invariants)
 }
 
 /// Says which invariants were broken, if any.
@@ -112,16 +116,27 @@ pub(super) fn complain(out: &mut dyn Write, invariants: &[Invariant]) -> io::Res
     Ok(())
 }
 
+/// Says what to look at next.
+pub(super) fn hint(out: &mut dyn Write, exporting: bool) -> io::Result<()> {
+    if exporting {
+        return writeln!(out, "\nhint: the calls are traces of the service `{SERVICE_NAME}` there");
+    }
+    writeln!(out, "\nhint: to see each call as a trace, start Jaeger and run this again with")?;
+    writeln!(out, "      --otlp http://127.0.0.1:4318, then open http://127.0.0.1:16686")
+}
+
 fn print_invariants(out: &mut dyn Write, invariants: &[Invariant]) -> io::Result<()> {
-    writeln!(out, "\ninvariants")?;
+    let broken = invariants.iter().filter(|invariant| !invariant.held).count();
+    match broken {
+        0 => writeln!(out, "\ninvariants: all {} held", invariants.len())?,
+        _ => writeln!(out, "\ninvariants: {broken} of {} BROKEN", invariants.len())?,
+    }
     for Invariant { name, held, numbers } in invariants {
         let word = if *held { "held  " } else { "BROKEN" };
         writeln!(out, "  {word}  {name:<26}  {numbers}")?;
     }
     Ok(())
 }
-
-const TRY: &str = "`spillgate demo --otlp http://127.0.0.1:4318`";
 
 #[cfg(test)]
 mod tests {

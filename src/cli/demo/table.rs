@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use console::{Alignment, Style, pad_str, style};
 use spillgate_actors::core::event::{BreakerEvent, BreakerState};
+use spillgate_actors::core::policy::Limits;
 use spillgate_actors::snapshot::{HostSnapshot, Snapshot};
 
 use super::chronicle::Story;
@@ -123,15 +124,18 @@ impl Table {
             Some(lasts) => format!("of {} s", lasts.as_secs()),
             None => "until Ctrl-C".to_owned(),
         };
-        format!("{}  {elapsed:.1} s {of}", self.paint("spillgate demo", Style::new().bold()))
+        let name = self.paint("spillgate demo", Style::new().bold());
+        let slots = frame.client.hosts.iter().map(|host| host.slots_max).max().unwrap_or(0);
+        let in_all = Limits::default().global;
+        format!("{name}  {elapsed:.1} s {of}   slots: {slots} an upstream, {in_all} in all")
     }
 
     fn header(&self, wide: bool) -> String {
         let slots = if wide { "SLOTS     " } else { "SLOTS" };
         let name = pad_str("UPSTREAM", name_width(wide), Alignment::Left, None);
         self.dim(&format!(
-            " {name} BREAKER   {slots} {:>13} {:>5} {:>5} {:>6} {:>6} {:>6} {:>6}",
-            "QUEUE c/f/n/b", "ATT/S", "RETRY", "SHARED", "P50", "P95", "BUDGET"
+            " {name} BREAKER   {slots} {:>11} {:>5} {:>5} {:>6} {:>5} {:>5} {:>6}",
+            "QUE c/f/n/b", "ATT/S", "RETRY", "SHARED", "P50", "P95", "BUDGET"
         ))
     }
 
@@ -144,7 +148,7 @@ impl Table {
         let [critical, foreground, normal, background] = host.queued;
         let queue = format!("{critical}/{foreground}/{normal}/{background}");
         format!(
-            " {} {state} {slots} {queue:>13} {rate:>5} {:>5} {:>6} {:>6} {:>6} {:>6.1}",
+            " {} {state} {slots} {queue:>11} {rate:>5} {:>5} {:>6} {:>5} {:>5} {:>6.1}",
             name_of(upstream, wide),
             host.retries,
             host.coalesced,
@@ -257,7 +261,89 @@ fn name_width(wide: bool) -> usize {
 }
 
 /// Columns from which roles and bars are shown.
-const WIDE: usize = 101;
+const WIDE: usize = 100;
 const BAR_MAX: usize = 6;
 const EVENTS_SHOWN: usize = 5;
 const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn picture_says_all_without_colours_and_fits_eighty_columns() {
+        let mut table = table(Look { colours: false, unicode: false });
+        let lines = table.draw(&frame(Duration::ZERO, 0), 80);
+        assert!(lines.iter().any(|line| line.contains("upstream-1  OPEN      6/6    0/1/20/250")));
+        assert!(lines.iter().all(|line| !line.contains('\u{1b}') && line.is_ascii()), "{lines:?}");
+        let widest = lines.iter().map(|line| console::measure_text_width(line)).max();
+        assert!(widest <= Some(79), "{lines:#?}");
+    }
+
+    #[test]
+    fn wide_picture_shows_roles_and_bars() {
+        let mut table = table(Look { colours: true, unicode: true });
+        let lines = table.draw(&frame(Duration::ZERO, 0), WIDE);
+        let plain: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line)).collect();
+        assert!(
+            plain.iter().any(|line| line.contains("upstream-1 failing    OPEN      ▮▮▮▮▮▮ 6/6"))
+        );
+        assert!(lines.iter().any(|line| line.contains('\u{1b}')));
+        assert!(plain.iter().all(|line| console::measure_text_width(line) < WIDE), "{plain:#?}");
+    }
+
+    #[test]
+    fn rate_is_that_of_the_last_second() {
+        let mut table = table(Look { colours: false, unicode: false });
+        let shown = [(0, 0), (500, 50), (1_000, 100), (1_500, 400), (2_000, 700)];
+        let rates: Vec<Vec<u64>> = shown
+            .into_iter()
+            .map(|(ms, attempts)| table.rates(&frame(Duration::from_millis(ms), attempts)))
+            .collect();
+        assert_eq!(rates, [[0], [100], [100], [350], [600]]);
+    }
+
+    fn table(look: Look) -> Table {
+        let upstream = Upstream {
+            name: "upstream-1".to_owned(),
+            url: "http://127.0.0.1:1".to_owned(),
+            roles: vec![crate::cli::demo::upstreams::Role::Failing],
+        };
+        Table::new(&[upstream], *BEGAN, None, look)
+    }
+
+    fn frame(since: Duration, attempts: u64) -> Frame {
+        let host = HostSnapshot {
+            host: "http://127.0.0.1:1".into(),
+            breaker: BreakerState::Open,
+            running: 6,
+            running_peak: 6,
+            slots_max: 6,
+            queued: [0, 1, 20, 250],
+            attempts,
+            retries: 12_345,
+            successes: 0,
+            failures: 0,
+            refusals: 0,
+            coalesced: 123_456,
+            p50: Duration::from_micros(900),
+            p95: Duration::from_millis(999),
+            tokens: 10.0,
+        };
+        let client = Snapshot {
+            calls: 0,
+            answers: 0,
+            coalesced: 0,
+            running: 6,
+            running_peak: 6,
+            queued: 271,
+            records_dropped: 0,
+            hosts: vec![host],
+            breakers: Vec::new(),
+        };
+        let (callers, story) = (Callers::default(), Story::default());
+        Frame { at: *BEGAN + since, client, callers, story }
+    }
+
+    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+}

@@ -48,8 +48,8 @@ enum Habit {
 /// One caller: a habit, an upstream, and dice.
 struct Caller {
     service: Arc<Service>,
-    url: String,
-    everywhere: Arc<[String]>,
+    host: Upstream,
+    everywhere: Arc<[Upstream]>,
     habit: Habit,
     dice: Rng,
 }
@@ -57,19 +57,20 @@ struct Caller {
 /// Lets all callers loose; they end when the service closes.
 pub(super) fn start(service: &Arc<Service>, hosts: &[Upstream], seed: u64) -> JoinSet<()> {
     let mut dice = Rng::new(seed);
-    let everywhere: Arc<[String]> = hosts.iter().map(|host| host.url.clone()).collect();
+    let everywhere: Arc<[Upstream]> = hosts.into();
     let mut callers = JoinSet::new();
-    let mut begin = |url: &str, habit| {
+    let mut begin = |host: &Upstream, habit| {
         let (service, everywhere) = (service.clone(), everywhere.clone());
-        let (url, dice) = (url.to_owned(), Rng::new(dice.next_u64()));
-        callers.spawn(Caller { service, url, everywhere, habit, dice }.live());
+        let (host, dice) = (host.clone(), Rng::new(dice.next_u64()));
+        callers.spawn(Caller { service, host, everywhere, habit, dice }.live());
     };
     for host in hosts {
         for (habit, callers_of_it) in host.roles.iter().flat_map(|role| cast(*role)) {
-            (0..*callers_of_it).for_each(|_| begin(&host.url, *habit));
+            (0..*callers_of_it).for_each(|_| begin(host, *habit));
         }
     }
-    begin("", Habit::OpensPages);
+    // A page is nobody's in particular, but is served from somewhere.
+    hosts.first().into_iter().for_each(|home| begin(home, Habit::OpensPages));
     callers
 }
 
@@ -77,7 +78,7 @@ fn cast(role: Role) -> &'static [(Habit, usize)] {
     match role {
         Role::Steady => &[(Habit::Reads, 4), (Habit::Herds, 1), (Habit::WatchesHealth, 1)],
         Role::Slow => {
-            &[(Habit::Browses, 3), (Habit::Floods, 1), (Habit::Hurries, 1), (Habit::Cancels, 1)]
+            &[(Habit::Browses, 3), (Habit::Floods, 1), (Habit::Hurries, 1), (Habit::Cancels, 2)]
         }
         Role::Flaky => &[(Habit::MeetsFlaps, 3), (Habit::MeetsBreaks, 1), (Habit::Posts, 1)],
         Role::Throttling => &[(Habit::MeetsThrottling, 4)],
@@ -145,7 +146,7 @@ impl Caller {
     }
 
     async fn cancel(&mut self, turn: u64) {
-        let patience = Duration::from_millis(5 + self.dice.below(60));
+        let patience = Duration::from_millis(self.dice.below(50));
         let url = self.own("/delay/300?");
         if turn.is_multiple_of(2) {
             let fetch = Fetch::get(url).deadline(DEADLINE);
@@ -185,24 +186,29 @@ impl Caller {
     }
 
     async fn meet_outages(&self) {
-        let path = if self.service.is_stormy() { "/status/503?" } else { "/ok?bytes=128&" };
-        let request = self.service.client().get(self.own(path)).deadline(DEADLINE);
-        self.service.send(request).await;
+        let request = self.service.client().get(self.own("/ok?bytes=128&"));
+        self.service.send(request.deadline(DEADLINE)).await;
     }
 
     async fn open_page(&self) {
-        let part = |url: &String| {
-            let url = format!("{url}/delay/40?n={}", self.service.number());
-            let fetch = Fetch::get(url).priority(Priority::Foreground);
+        let part = |host: &Upstream| {
+            let fetch = Fetch::get(self.url(host, "/delay/40?")).priority(Priority::Foreground);
             self.service.ask(fetch.deadline(PAGE_DEADLINE))
         };
-        let parts = self.everywhere.iter().flat_map(|url| std::iter::repeat_n(url, PAGE_PARTS));
+        let parts = self.everywhere.iter().flat_map(|host| std::iter::repeat_n(host, PAGE_PARTS));
         join_all(parts.map(part)).await;
     }
 
-    /// A URL that no other call has, so that the call shares no other's flight.
     fn own(&self, path: &str) -> String {
-        format!("{}{path}n={}", self.url, self.service.number())
+        self.url(&self.host, path)
+    }
+
+    /// A URL that no other call has, so that the call shares no other's flight. An upstream that is
+    /// down fails whatever it is asked for.
+    fn url(&self, host: &Upstream, path: &str) -> String {
+        let is_down = host.roles.contains(&Role::Failing) && self.service.is_stormy();
+        let path = if is_down { OUTAGE } else { path };
+        format!("{}{path}n={}", host.url, self.service.number())
     }
 }
 
@@ -216,7 +222,7 @@ impl Habit {
             Self::Browses => (20, 60),
             Self::Floods => (1_200, 1_800),
             Self::Hurries => (250, 400),
-            Self::Cancels => (100, 200),
+            Self::Cancels => (40, 120),
             Self::MeetsBreaks => (500, 700),
             Self::Posts => (40, 80),
             Self::MeetsThrottling => (40, 70),
@@ -225,6 +231,9 @@ impl Habit {
         }
     }
 }
+
+/// What an upstream that is down answers.
+const OUTAGE: &str = "/status/503?";
 
 /// Callers of a herd.
 const HERD: usize = 20;
