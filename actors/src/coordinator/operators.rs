@@ -38,6 +38,15 @@ impl Coordinator {
         }
     }
 
+    /// Ends what is inside: every caller gets its answer, every stream its record.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
+    }
+
     /// The owner of a scope that nobody has met yet: the host that the name begins with, or a
     /// keeper for a name of the user's own.
     fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> HostKey {
@@ -118,7 +127,7 @@ impl Handler<Drain> for Coordinator {
         self.step(ctx, Input::Drain);
         ctx.run_later(grace, |actor, ctx| {
             if let Some(draining) = actor.draining.take() {
-                actor.step(ctx, Input::Close);
+                actor.close(ctx);
                 let _ = draining.send(Drained::Cut);
             }
         });
@@ -130,11 +139,7 @@ impl Handler<Stop> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.step(ctx, Input::Close);
-        let now = Instant::now();
-        for (_, streaming) in self.streaming.drain() {
-            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
-        }
+        self.close(ctx);
         System::current().stop();
     }
 }
