@@ -9,6 +9,8 @@
 
 mod basics;
 mod demo;
+mod examples;
 mod lifecycles;
 mod otlp;
+mod runtimes;
 mod spans;
