@@ -164,9 +164,10 @@ impl BreakerHandle {
         }
     }
 
-    /// Its state.
+    /// Its state; an open one whose time is up is half-open.
     pub fn state(&self) -> BreakerState {
-        self.door.registry().scope(&self.scope).map_or(BreakerState::Closed, |card| card.state())
+        let card = self.door.registry().scope(&self.scope);
+        card.map_or(BreakerState::Closed, |card| card.state(Instant::now()))
     }
 
     /// Counts a success that happened outside of the client.

@@ -186,10 +186,10 @@ impl RequestBuilder {
         self.fetch.ticket()
     }
 
-    /// The request as a message, for [`Client::addr`](crate::Client::addr); it inherits deadline and parent span from
-    /// here, wherever it is sent from.
+    /// The request as a message, for [`Client::addr`](crate::Client::addr); it inherits deadline and
+    /// parent span from here, wherever it is sent from.
     ///
-    /// Fallback and cancellation token are the facade's and are left behind.
+    /// Fallbacks, tokens and debouncing belong to [`RequestBuilder::send`] and stay behind.
     pub fn into_message(self) -> Fetch {
         inherit(self.fetch)
     }

@@ -137,6 +137,16 @@ fn wire_formats_and_protocols_stay_at_the_rim() {
 }
 
 #[test]
+fn engines_are_in_the_tree_once() {
+    let engines = ["reqwest", "hyper", "rustls", "opentelemetry", "opentelemetry_sdk", "tokio"];
+    let lock = source::read("Cargo.lock");
+    check(engines.iter().filter_map(|name| {
+        let versions = lock.matches(&format!("\nname = \"{name}\"\n")).count();
+        (versions != 1).then(|| format!("Cargo.lock holds {versions} of {name}"))
+    }));
+}
+
+#[test]
 fn crates_depend_one_way() {
     let all = source::sources();
     check(shipped(all, "core/src/", &["spillgate_actors", "spillgate"]));

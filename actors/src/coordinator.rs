@@ -12,9 +12,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use spillgate_core::breaker::Stance;
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
+use spillgate_core::event::BreakerState;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 use tokio::sync::oneshot;
@@ -70,7 +72,9 @@ impl Coordinator {
         let luggage = Some(Luggage { order, once, breaker });
         let caller = Caller { origin, reply: Some(reply), luggage, leader: None };
         self.callers.insert(spec.ticket, caller);
+        let lane = spec.target.lane.clone();
         self.step(ctx, Input::Submit(spec));
+        self.publish_lane(&lane);
     }
 
     /// Makes lane and actors for a target that is new.
@@ -80,6 +84,7 @@ impl Coordinator {
             let slots_max = policy.concurrency;
             self.make_room();
             self.names.insert(target.lane.clone(), name.clone());
+            self.seams.registry.add_host(&target.lane);
             self.make_host(ctx, &target.lane, policy);
             self.machine
                 .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
@@ -93,6 +98,8 @@ impl Coordinator {
         // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
         let policy = self.seams.plan.load().shared_scope();
         self.make_host(ctx, keeper, policy);
+        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+        self.seams.registry.publish(keeper, keeper, state, stance);
     }
 
     fn make_host(&mut self, ctx: &mut Context<Self>, key: &HostKey, policy: HostPolicy) {
@@ -177,11 +184,13 @@ impl Coordinator {
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
         host.do_send(Dispatch { offer, trial, once, breaker });
+        self.publish_lane(&target.lane);
     }
 
     fn end(&mut self, now: Instant, flight: FlightId) {
-        let work = self.works.remove(&flight);
-        if let Some(rest) = work.and_then(|work| work.rest(now, flight)) {
+        let Some(work) = self.works.remove(&flight) else { return };
+        self.publish_lane(&work.order.host.key());
+        if let Some(rest) = work.rest(now, flight) {
             self.seams.journal.write(JournalEntry::Flight(Arc::new(rest)));
         }
     }
@@ -193,11 +202,7 @@ impl Coordinator {
     }
 
     fn publish(&self) {
-        let registry = &self.seams.registry;
-        let global = self.machine.global();
-        registry.running.store(global.taken(), Relaxed);
-        registry.running_peak.store(global.peak(), Relaxed);
-        registry.queued.store(self.machine.queue().len(), Relaxed);
+        self.seams.registry.queued.store(self.machine.queue().len(), Relaxed);
     }
 
     fn publish_lane(&self, lane: &HostKey) {
@@ -226,9 +231,7 @@ impl Handler<Submit> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Submit { call, reply }: Submit, ctx: &mut Self::Context) {
-        let lane = call.spec.target.lane.clone();
         self.admit(ctx, call, reply);
-        self.publish_lane(&lane);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::answer::{Response, StreamingResponse};
 use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::fetch::Fetch;
+use crate::hostname::HostName;
 use crate::messages::{Cancel, Operate, Reply, Submit};
 use crate::order::Delivery;
 use crate::registry::Registry;
@@ -62,15 +63,22 @@ impl Door {
         let _ = carried_out.recv_timeout(OPERATE_MAX);
     }
 
-    /// The full name of a scope that may be given without its scheme.
+    /// The full name of a scope whose host may be spelled differently, or given without its scheme
+    /// once it is known.
     pub fn scope_named(&self, scope: &str) -> String {
         let registry = &self.seams.registry;
-        let known = |name: &str| registry.scope(name).is_some() || registry.host(name).is_some();
-        if known(scope) || scope.contains("://") {
+        if registry.scope(scope).is_some() {
             return scope.to_owned();
         }
-        let with_scheme = ["http://", "https://"].map(|scheme| format!("{scheme}{scope}"));
-        with_scheme.into_iter().find(|name| known(name)).unwrap_or_else(|| scope.to_owned())
+        let (host, route) = scope.split_at(scope.find(' ').unwrap_or(scope.len()));
+        let full = if host.contains("://") {
+            HostName::parse(host)
+        } else {
+            let guesses = ["http://", "https://"].map(|scheme| format!("{scheme}{host}"));
+            let mut names = guesses.iter().filter_map(|guess| HostName::parse(guess));
+            names.find(|name| registry.host(&name.key()).is_some())
+        };
+        full.map_or_else(|| scope.to_owned(), |name| format!("{name}{route}"))
     }
 
     /// The coordinator's address, for messages.

@@ -4,7 +4,7 @@
 //! them once the answer is given.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use http::header::SET_COOKIE;
@@ -21,6 +21,7 @@ use crate::phases::PhaseMarks;
 use crate::record::{
     AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, Wait, WaitCause,
 };
+use crate::retry_after;
 use crate::transport::BodyStream;
 
 /// A ticket that waits for its answer.
@@ -157,17 +158,15 @@ impl Work {
         }
     }
 
-    /// When the upstream wants to be asked again, as its last answer says.
-    pub(crate) fn retry_at(finality: Finality) -> Option<Instant> {
-        match finality {
-            Finality::DeadlineNear { retry_at } => retry_at,
-            Finality::Settled
-            | Finality::AttemptsSpent
-            | Finality::NotRepeatable
-            | Finality::BudgetSpent
-            | Finality::QueueFull
-            | Finality::CircuitOpen => None,
+    /// When the upstream wants to be asked again: as it was understood, or as its last answer says.
+    pub(crate) fn retry_at(&self, now: Instant, finality: Finality) -> Option<Instant> {
+        if let Finality::DeadlineNear { retry_at: Some(at) } = finality {
+            return Some(at);
         }
+        let Some(Ok(arrival)) = &self.outturn else { return None };
+        let status = arrival.head.status;
+        let declined = status.is_client_error() || status.is_server_error();
+        declined.then(|| retry_after::read(&arrival.head.headers, now, SystemTime::now())).flatten()
     }
 }
 

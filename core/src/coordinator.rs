@@ -321,6 +321,10 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
         let (lane, rank) = (flight.target.lane.clone(), flight.rank());
+        if self.global.has_free() && self.queue.is_clear(&lane) {
+            // A queue that is full of one host's calls must not stop another's.
+            return self.queue.pass(id, &lane, rank);
+        }
         match self.queue.push(id, &lane, rank) {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),

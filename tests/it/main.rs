@@ -8,9 +8,16 @@
 )]
 
 mod basics;
+mod bench;
+mod breaking;
+mod deadlines;
 mod demo;
 mod examples;
 mod lifecycles;
 mod otlp;
+mod queueing;
+mod registry;
+mod retries;
 mod runtimes;
+mod sharing;
 mod spans;

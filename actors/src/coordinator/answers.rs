@@ -24,6 +24,8 @@ impl Coordinator {
             Answer::Arrived(flight, finality) => self.arrived(now, caller, flight, finality),
             Answer::Opened(flight) => self.open(now, caller, flight),
             Answer::Refused { flight, kind, until } => {
+                // Whoever is told that it waits no more must not see itself waiting.
+                self.publish_lane(&caller.origin.host);
                 let goes_on = flight.is_some_and(|id| self.machine.flights().of(id).is_some());
                 let error = Some(kind);
                 let end = End { flight, error, retry_at: until, goes_on, ..End::default() };
@@ -58,7 +60,7 @@ impl Coordinator {
             Some(Err(failure)) => (None, Some(failure.kind)),
             None => (None, Some(ErrorKind::Internal)),
         };
-        let retry_at = Work::retry_at(finality);
+        let retry_at = work.and_then(|work| work.retry_at(now, finality));
         let end = End { flight: Some(flight), status, error, retry_at, ..End::default() };
         let record = Arc::new(caller.record(now, work, end));
         self.seams.journal.write(JournalEntry::Call(record.clone()));

@@ -11,7 +11,6 @@ use spillgate_core::call::{HostKey, ScopeKey, Target, Ticket};
 use spillgate_core::coordinator::port::Input;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
-use url::Url;
 
 use crate::admission;
 use crate::answer::Response;
@@ -27,6 +26,15 @@ use crate::record::JournalEntry;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
+    /// Ends every call, streams included: what their attempts report later says nothing new.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
+    }
+
     /// Passes an order to the actor that owns the scope's breaker, making it if need be.
     fn operate(&mut self, ctx: &mut Context<Self>, operate: Operate) {
         let keeper = match self.seams.registry.scope(&operate.scope) {
@@ -38,20 +46,11 @@ impl Coordinator {
         }
     }
 
-    /// Ends what is inside: every caller gets its answer, every stream its record.
-    fn close(&mut self, ctx: &mut Context<Self>) {
-        self.step(ctx, Input::Close);
-        let now = Instant::now();
-        for (_, streaming) in self.streaming.drain() {
-            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
-        }
-    }
-
     /// The owner of a scope that nobody has met yet: the host that the name begins with, or a
     /// keeper for a name of the user's own.
     fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> HostKey {
         let host = scope.split(' ').next().unwrap_or(scope);
-        let name = Url::parse(host).ok().and_then(|url| HostName::of(&url));
+        let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
         if let Some(name) = name {
             let target =

@@ -228,6 +228,19 @@ fn full_queue_sheds_the_least_urgent_and_refuses_the_rest() {
 }
 
 #[test]
+fn queue_full_of_one_lane_stops_no_other_and_is_not_exceeded() {
+    let mut bench = Bench::new(24, 1, &[("a", 1), ("b", 1)]);
+    bench.call();
+    let waits = bench.spec();
+    bench.submit(waits);
+    let elsewhere = CallSpec { target: target("b"), ..bench.spec() };
+    assert!(bench.submit(elsewhere.clone()).is_some());
+    assert_eq!((bench.machine.queue().len(), bench.kind(2)), (1, None));
+    bench.submit(CallSpec { ticket: Ticket(99), ..elsewhere });
+    assert_eq!(bench.kind(99), Some(ErrorKind::QueueFull), "its own lane is full");
+}
+
+#[test]
 fn retry_that_finds_the_queue_full_delivers_its_last_result() {
     let mut bench = Bench::new(1, 1, &[("a", 1)]);
     let offer = bench.call();
