@@ -8,6 +8,7 @@
 mod admission;
 pub mod answer;
 mod attempt;
+pub mod body;
 pub mod coordinator;
 pub mod deadline;
 pub mod door;

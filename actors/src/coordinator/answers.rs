@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
 use spillgate_core::verdict::{Finality, Retry, Verdict};
-use tokio::sync::mpsc;
 
 use crate::answer::{Response, StreamingResponse};
+use crate::body;
 use crate::coordinator::Coordinator;
 use crate::error::{Error, describe};
 use crate::ledger::{Caller, End, Streaming, Work};
@@ -23,6 +24,8 @@ impl Coordinator {
             Answer::Arrived(flight, finality) => self.arrived(now, caller, flight, finality),
             Answer::Opened(flight) => self.open(now, caller, flight),
             Answer::Refused { flight, kind, until } => {
+                // Whoever is told that it waits no more must not see itself waiting.
+                self.publish_lane(&caller.origin.host);
                 let goes_on = flight.is_some_and(|id| self.machine.flights().of(id).is_some());
                 let error = Some(kind);
                 let end = End { flight, error, retry_at: until, goes_on, ..End::default() };
@@ -69,12 +72,12 @@ impl Coordinator {
     }
 
     fn open(&mut self, now: Instant, mut caller: Caller, flight: FlightId) {
-        let Some(Opened { attempt, head, chunks }) = self.opened.take() else { return };
+        let Some(Opened { attempt, head, body }) = self.opened.take() else { return };
         let work = self.works.get(&flight);
         let status = Some(head.status.as_u16());
         let record =
             caller.record(now, work, End { flight: Some(flight), status, ..End::default() });
-        let answer = StreamingResponse::new(head, chunks, Arc::new(record.clone()));
+        let answer = StreamingResponse::new(head, body, Arc::new(record.clone()));
         self.streaming.insert(attempt, Streaming::new(record, work));
         if let Some(Reply::Stream(reply)) = caller.reply.take() {
             let _ = reply.send(Ok(answer));
@@ -127,11 +130,13 @@ impl Caller {
 
 /// A whole answer as a stream of one chunk: what was not worth streaming, such as a final 503.
 fn as_stream(response: Response, record: &Arc<CallRecord>) -> StreamingResponse {
-    let (sender, chunks) = mpsc::channel(1);
+    let (writer, reader) = body::pipe(1);
     if !response.bytes().is_empty() {
-        let _ = sender.try_send(Ok(response.bytes().clone()));
+        // There is room for one.
+        let _ = writer.write(response.bytes().clone()).now_or_never();
     }
-    StreamingResponse::new(response.into_head(), chunks, record.clone())
+    writer.end(Ok(()));
+    StreamingResponse::new(response.into_head(), reader, record.clone())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds have more to say")]

@@ -7,6 +7,7 @@ use spillgate::testing::Drill;
 use spillgate::{Client, OtlpProtocol, TelemetryOptions};
 
 use super::bench::PATIENCE;
+use crate::examples::Example;
 
 #[tokio::test]
 async fn refusing_collector_holds_up_nothing() {
@@ -25,6 +26,24 @@ async fn silent_collector_holds_up_nothing() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let otlp = format!("http://{}", listener.local_addr().unwrap());
         assert_unaffected(otlp, protocol).await;
+    }
+}
+
+#[tokio::test]
+async fn process_that_drops_its_client_does_not_wait_for_a_silent_collector() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let otlp = format!("http://{}", listener.local_addr().unwrap());
+    for protocol in BOTH {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", otlp.as_str()),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.name()),
+        ];
+        // It ends after this line, without a shutdown of the client.
+        let mut example = Example::start("messages", &[], &variables);
+        example.line("Drain: ").await;
+        example.line("Fetch: shutting_down").await;
+        let took = example.end().await;
+        assert!(took < EXIT_MAX, "{protocol}: {took:?}");
     }
 }
 
