@@ -11,12 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::{Addr, WeakAddr};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
+use http::StatusCode;
 use http::header::HeaderName;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::answer::Head;
+use crate::body::{self, BodyWriter};
 use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::host::Host;
@@ -24,7 +26,7 @@ use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
 use crate::retry_after;
-use crate::seams::{Judgement, Seams};
+use crate::seams::{Classifier, Judgement, Seams};
 use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError};
 
 /// What an attempt needs to run.
@@ -47,6 +49,8 @@ pub(crate) struct Run {
 struct Ended {
     outturn: Outturn,
     ending: Ending,
+    /// Whether its body is here or was handed over.
+    delivered: Delivery,
 }
 
 /// Runs the attempt and tells the host how it ended.
@@ -67,7 +71,12 @@ pub(crate) async fn run(mut run: Run) {
             let _ = tokio::spawn(async {}).await;
         }
     }
-    let (evidence, outturn) = judge(&run.seams, ended.outturn, ended.ending.status);
+    let classifier = match ended.delivered {
+        Delivery::Whole => run.seams.classifier.as_ref(),
+        // Nobody here has seen the body.
+        Delivery::Stream => None,
+    };
+    let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
     let mut ending = ended.ending;
     ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
@@ -108,59 +117,54 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
                 ending.response_bytes += chunk.len() as u64;
                 if ending.response_bytes > run.trial.order.body_max as u64 {
                     let failure = TransportError::sent(ErrorKind::HttpResponseBodySize);
-                    return Ended { outturn: Err(failure.during(Phase::Read)), ending };
+                    return Ended::read(Err(failure.during(Phase::Read)), ending);
                 }
                 bytes.push(chunk);
             }
             Ok(None) => break,
-            Err(failure) => return Ended { outturn: Err(failure), ending },
+            Err(failure) => return Ended::read(Err(failure), ending),
         }
     }
     run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: bytes.whole() }), ending }
+    Ended::read(Ok(Arrival { head, body: bytes.whole() }), ending)
 }
 
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
-async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -> Ended {
-    let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
+async fn stream(run: &Run, head: Head, body: BodyStream, mut ending: Ending) -> Ended {
     let Some(coordinator) = run.coordinator.upgrade() else {
         return Ended::failed(TransportError::sent(ErrorKind::ShuttingDown));
     };
-    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), chunks });
+    let (writer, reader) = body::pipe();
+    let opened = Opened { attempt: run.trial.attempt, head: head.clone(), body: reader };
+    coordinator.do_send(opened);
+    let pumped = pump(run, body, &writer, &mut ending).await;
+    writer.end(pumped.clone().map_err(|failure| run.told(&failure, head.status)));
+    if pumped.is_ok() {
+        run.trial.marks.note(Mark::ReadEnd);
+    }
+    let outturn = pumped.map(|()| Arrival { head, body: Bytes::new() });
+    Ended { outturn, ending, delivered: Delivery::Stream }
+}
+
+/// Hands a body over until it ends, its reader goes, or the reader's time is up.
+async fn pump(
+    run: &Run,
+    mut body: BodyStream,
+    writer: &BodyWriter,
+    ending: &mut Ending,
+) -> Result<(), TransportError> {
+    let dropped = || TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
     loop {
         let next = tokio::select! {
             biased;
-            () = sender.closed() => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            next = run.next_chunk(&mut body, run.deadline) => next,
+            () = writer.closed() => return Err(dropped()),
+            next = run.next_chunk(&mut body, run.deadline) => next?,
         };
-        let sent = match next {
-            Ok(Some(chunk)) => {
-                ending.response_bytes += chunk.len() as u64;
-                tokio::time::timeout_at(run.deadline.into(), sender.send(Ok(chunk))).await
-            }
-            Ok(None) => break,
-            Err(failure) => {
-                let error = Error::of_transport(&failure)
-                    .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
-                    .after_status(Some(head.status));
-                let _ = sender.try_send(Err(error));
-                return Ended { outturn: Err(failure), ending };
-            }
-        };
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            Err(_) => return Ended { outturn: Err(run.out_of_time()), ending },
-        }
+        let Some(chunk) = next else { return Ok(()) };
+        ending.response_bytes += chunk.len() as u64;
+        let handed = tokio::time::timeout_at(run.deadline.into(), writer.chunk(chunk)).await;
+        handed.map_err(|_| run.out_of_time())?.map_err(|_| dropped())?;
     }
-    run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: Bytes::new() }), ending }
 }
 
 /// Whether a streamed answer is handed to the caller; what may be retried or followed is not.
@@ -170,7 +174,11 @@ fn is_final(order: &Order, head: &Head) -> bool {
     !Evidence::of_status(status, None).is_retryable() && !follows
 }
 
-fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Outturn) {
+fn judge(
+    classifier: Option<&Classifier>,
+    outturn: Outturn,
+    status: Option<u16>,
+) -> (Evidence, Outturn) {
     let arrival = match outturn {
         Ok(arrival) => arrival,
         Err(failure) => {
@@ -185,7 +193,7 @@ fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Out
     let headers = &arrival.head.headers;
     let hint = retry_after::read(headers, Instant::now(), SystemTime::now());
     let evidence = Evidence::of_status(arrival.head.status.as_u16(), hint);
-    let Some(classifier) = &seams.classifier else { return (evidence, Ok(arrival)) };
+    let Some(classifier) = classifier else { return (evidence, Ok(arrival)) };
     let asked = AssertUnwindSafe(|| classifier(&arrival.head, &arrival.body));
     match std::panic::catch_unwind(asked).unwrap_or(Judgement::ByStatus) {
         Judgement::ByStatus => (evidence, Ok(arrival)),
@@ -242,6 +250,14 @@ impl Run {
         }
     }
 
+    /// A failure as the reader of a stream is told of it.
+    fn told(&self, failure: &TransportError, status: StatusCode) -> Error {
+        let order = &self.trial.order;
+        Error::of_transport(failure)
+            .at(order.method.clone(), order.safe_url.clone())
+            .after_status(Some(status))
+    }
+
     /// The error of an attempt whose time is up, telling whether a byte can have left.
     fn out_of_time(&self) -> TransportError {
         let marks = &self.trial.marks;
@@ -274,7 +290,11 @@ impl Run {
 
 impl Ended {
     fn failed(failure: TransportError) -> Self {
-        Self { outturn: Err(failure), ending: Ending::default() }
+        Self::read(Err(failure), Ending::default())
+    }
+
+    fn read(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Whole }
     }
 
     fn panicked() -> Self {
@@ -334,9 +354,6 @@ impl std::error::Error for Declined {}
 /// Turns of the event loop after which a dropped exchange has closed its socket.
 /// One for HTTP/1.1; HTTP/2 needs a second for the stream's reset to reach the connection.
 const CLOSE_TURNS: usize = 2;
-
-/// Chunks of a streamed body that may wait for a slow reader.
-const CHUNKS_MAX: usize = 8;
 
 /// An idle time above this is as good as none, and cannot overflow.
 const IDLE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -5,8 +5,10 @@
 //! [`spillgate_core`] and do what those say; payloads, sockets and records are here, decisions are
 //! not.
 
+mod address;
 pub mod answer;
 mod attempt;
+pub mod body;
 pub mod coordinator;
 pub mod deadline;
 pub mod door;

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::Message;
-use bytes::Bytes;
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
@@ -24,9 +23,10 @@ use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::answer::{Head, Response, StreamingResponse};
+use crate::body::BodyReader;
 use crate::error::Error;
 use crate::order::{Outturn, Prepared, Trial};
 use crate::plan::Plan;
@@ -84,7 +84,7 @@ pub(crate) struct Abort {
 pub(crate) struct Opened {
     pub(crate) attempt: AttemptId,
     pub(crate) head: Head,
-    pub(crate) chunks: mpsc::Receiver<Result<Bytes, Error>>,
+    pub(crate) body: BodyReader,
 }
 
 /// An attempt has ended, and its connection is free or closed.

@@ -7,9 +7,9 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
 use spillgate_core::verdict::{Finality, Retry, Verdict};
-use tokio::sync::mpsc;
 
 use crate::answer::{Response, StreamingResponse};
+use crate::body::BodyReader;
 use crate::coordinator::Coordinator;
 use crate::error::{Error, describe};
 use crate::ledger::{Caller, End, Streaming, Work};
@@ -57,12 +57,12 @@ impl Coordinator {
     }
 
     fn open(&mut self, now: Instant, mut caller: Caller, flight: FlightId) {
-        let Some(Opened { attempt, head, chunks }) = self.opened.take() else { return };
+        let Some(Opened { attempt, head, body }) = self.opened.take() else { return };
         let work = self.works.get(&flight);
         let status = Some(head.status.as_u16());
         let mut record =
             caller.record(now, work, End { flight: Some(flight), status, ..End::default() });
-        let answer = StreamingResponse::new(head, chunks, Arc::new(record.clone()));
+        let answer = StreamingResponse::new(head, body, Arc::new(record.clone()));
         // The attempt's own record replaces the provisional one when the body has ended.
         record.attempts.pop();
         self.streaming.insert(attempt, Streaming { record });
@@ -128,11 +128,8 @@ impl Caller {
 
 /// A whole answer as a stream of one chunk: what was not worth streaming, such as a final 503.
 fn as_stream(response: Response, record: &Arc<CallRecord>) -> StreamingResponse {
-    let (sender, chunks) = mpsc::channel(1);
-    if !response.bytes().is_empty() {
-        let _ = sender.try_send(Ok(response.bytes().clone()));
-    }
-    StreamingResponse::new(response.into_head(), chunks, record.clone())
+    let body = BodyReader::whole(response.bytes().clone());
+    StreamingResponse::new(response.into_head(), body, record.clone())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds have more to say")]
