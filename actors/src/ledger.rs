@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::FlightId;
+use spillgate_core::call::{FlightId, Target};
 use spillgate_core::verdict::{Finality, Offer};
 
 use crate::answer::Response;
@@ -35,6 +35,7 @@ pub(crate) struct Caller {
 /// What a new flight takes over from its first caller.
 pub(crate) struct Luggage {
     pub(crate) order: Order,
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
@@ -42,6 +43,8 @@ pub(crate) struct Luggage {
 /// A flight's payload and story.
 pub(crate) struct Work {
     pub(crate) order: Arc<Order>,
+    /// Where the present hop goes.
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
     pub(crate) leader: SpanContext,
@@ -75,6 +78,7 @@ impl Work {
         let waiting = Some(Waiting { since: now, asleep_until: None });
         Self {
             order: Arc::new(luggage.order),
+            target: luggage.target,
             once: luggage.once,
             breaker: luggage.breaker,
             leader,
