@@ -1,1 +1,51 @@
-//! x
+#![doc = include_str!("../README.md")]
+
+mod breakers;
+mod builder;
+mod client;
+pub mod config;
+mod context;
+mod engine;
+mod lifecycle;
+mod plan;
+mod redaction;
+mod request;
+mod response;
+mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
+mod turns;
+
+#[cfg(feature = "cli")]
+pub mod cli;
+
+pub use breakers::{Breaker, BreakerHandle, BreakerOpened, Breakers};
+pub use builder::ClientBuilder;
+pub use client::Client;
+pub use config::Config;
+pub use config::overrides::HostOverrides;
+pub use context::with_deadline;
+pub use lifecycle::{Debounced, Latest, LatestGuard, Scope};
+pub use request::RequestBuilder;
+pub use response::Response;
+pub use spillgate_actors as actors;
+pub use spillgate_actors::answer::{Head, ResponseBuilder, StreamingResponse};
+pub use spillgate_actors::body::BodyReader;
+pub use spillgate_actors::core::advice::{Advice, ErrorClass, ErrorKind, Remedy};
+pub use spillgate_actors::core::breaker::options::{BreakerKind, BreakerOptions, Ignored};
+pub use spillgate_actors::core::call::{Priority, Ticket};
+pub use spillgate_actors::core::event::{BreakerEvent, BreakerState, OpenReason};
+pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
+pub use spillgate_actors::deadline::Deadline;
+pub use spillgate_actors::error::Error;
+pub use spillgate_actors::fetch::{Body, Key};
+pub use spillgate_actors::messages::Drained;
+pub use spillgate_actors::record::{CallRecord, JournalEntry};
+pub use spillgate_actors::report::{CallReport, PhaseTimes};
+pub use spillgate_actors::seams::Judgement;
+pub use spillgate_actors::snapshot::{BreakerSnapshot, HostSnapshot, Snapshot};
+pub use telemetry::options::{OtlpProtocol, TelemetryError, TelemetryOptions};
+pub use tokio_util::sync::CancellationToken;
+pub use transport::ReqwestTransport;
+pub use transport::options::{Protocols, TransportOptions, TransportSetupError};

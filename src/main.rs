@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `spillgate` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spillgate::cli::main()
+}

@@ -4,7 +4,7 @@
 //! the actors, so that a decision can never depend on them by accident.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Numbers one caller's wish; never reused within a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +120,8 @@ pub struct CallSpec {
     pub repeat: Repeat,
     /// The most attempts for each hop, the first included; `None` leaves it to the host's policy.
     pub attempts_max: Option<u32>,
+    /// The time for one attempt; `None` leaves it to the host's policy.
+    pub timeout: Option<Duration>,
     /// Whether breakers are consulted and fed.
     pub breaker: BreakerUse,
 }

@@ -28,6 +28,8 @@ pub struct Flight {
     pub repeat: Repeat,
     /// The most attempts for each hop.
     pub attempts_max: Option<u32>,
+    /// The time for one attempt.
+    pub timeout: Option<Duration>,
     /// Whether breakers are consulted.
     pub breaker: BreakerUse,
     /// What it does.
@@ -184,6 +186,7 @@ impl Flight {
             target: spec.target.clone(),
             repeat: spec.repeat,
             attempts_max: spec.attempts_max,
+            timeout: spec.timeout,
             breaker: spec.breaker,
             stage: Stage::Queued,
             n: 0,
@@ -285,6 +288,7 @@ mod tests {
             key: key.map(|byte| FlightKey([byte; 32])),
             repeat: Repeat::Always,
             attempts_max: None,
+            timeout: None,
             breaker: BreakerUse::Guarded,
         }
     }

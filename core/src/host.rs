@@ -235,7 +235,8 @@ impl Host {
             debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
         }
         let attempt = offer.attempt;
-        let until = now.checked_add(self.policy.timeouts.attempt).unwrap_or(offer.deadline);
+        let timeout = offer.timeout.unwrap_or(self.policy.timeouts.attempt);
+        let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
         self.running.insert(attempt, Running { offer, pass, abort: None });

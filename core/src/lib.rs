@@ -16,6 +16,7 @@ pub mod deadline;
 pub mod event;
 pub mod flights;
 pub mod host;
+pub mod latency;
 pub mod outcome;
 pub mod pace;
 pub mod policy;

@@ -95,10 +95,15 @@ impl Queue {
             self.remove(shed);
             pushed = Pushed::Shed(shed);
         }
+        self.pass(flight, lane, rank);
+        pushed
+    }
+
+    /// Takes in a flight that goes out in this very turn, which no bound on waiting is meant for.
+    pub fn pass(&mut self, flight: FlightId, lane: &HostKey, rank: Priority) {
         self.arrivals += 1;
         let place = Place { lane: lane.clone(), rank, arrival: self.arrivals };
         self.insert(flight, place);
-        pushed
     }
 
     /// Takes a flight out, wherever it waits; one that does not wait is no error.
@@ -173,6 +178,12 @@ impl Queue {
     /// How many lanes are known.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
+    }
+
+    /// Whether a flight of this lane would be next: the lane has a slot, and nobody else could go.
+    pub fn is_clear(&self, lane: &HostKey) -> bool {
+        let nobody = self.heads.iter().all(BTreeMap::is_empty);
+        nobody && self.lanes.get(lane).is_some_and(|lane| lane.running < lane.slots_max)
     }
 
     /// Whether a lane is known.

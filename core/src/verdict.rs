@@ -28,6 +28,8 @@ pub struct Offer {
     pub cost: Cost,
     /// The most attempts of this hop; `None` leaves it to the host.
     pub attempts_max: Option<u32>,
+    /// The time for one attempt; `None` leaves it to the host.
+    pub timeout: Option<Duration>,
     /// Whether the attempt may be repeated.
     pub repeat: Repeat,
     /// Whether the breaker is consulted.

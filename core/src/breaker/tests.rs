@@ -1,3 +1,5 @@
+//! The breaker, call by call on a clock of its own.
+
 use super::*;
 use crate::advice::ErrorKind;
 use crate::breaker::options::Ignored;

@@ -1,3 +1,5 @@
+//! The host, offer by offer on a clock of its own.
+
 mod operators;
 mod retries;
 
@@ -42,6 +44,7 @@ impl Bench {
             resend: 0,
             cost: Cost::Free,
             attempts_max: None,
+            timeout: None,
             repeat: Repeat::Always,
             breaker: BreakerUse::Guarded,
         }

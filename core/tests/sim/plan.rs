@@ -146,6 +146,7 @@ impl Wish {
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
             attempts_max: self.attempts_max,
+            timeout: None,
             breaker: self.breaker,
         }
     }

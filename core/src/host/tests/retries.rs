@@ -1,3 +1,5 @@
+//! When an attempt is repeated, and what pays for it.
+
 use super::*;
 
 /// dotnet/extensions#5248, axios-retry#17 (PITFALLS A13).

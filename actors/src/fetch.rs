@@ -1,0 +1,404 @@
+//! The message a caller sends: one HTTP request and how it wants it treated.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::call::{BreakerUse, Priority, ScopeKey, Ticket};
+use url::Url;
+
+use crate::answer::Response;
+use crate::deadline::{Deadline, DeadlineWish};
+use crate::error::Error;
+use crate::record::SpanContext;
+use crate::transport::BodyStream;
+
+/// One request, to be sent to a `Coordinator` or through a client.
+///
+/// A malformed part does not panic or get lost: the first problem is kept and becomes the answer.
+#[must_use = "a fetch does nothing until it is sent"]
+pub struct Fetch {
+    pub(crate) ticket: Ticket,
+    pub(crate) method: Method,
+    pub(crate) url: Result<Url, Error>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) wishes: Wishes,
+    pub(crate) span: tracing::Span,
+    pub(crate) parent: Option<SpanContext>,
+}
+
+/// How a caller wants its request treated; what is `None` is left to the plan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wishes {
+    pub(crate) priority: Priority,
+    pub(crate) deadline: Option<DeadlineWish>,
+    pub(crate) parent_deadline: Option<Deadline>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) scope: Option<ScopeKey>,
+    pub(crate) attempts_max: Option<u32>,
+    pub(crate) repeat: RepeatWish,
+    pub(crate) sharing: Sharing,
+    pub(crate) breaker: BreakerUse,
+}
+
+/// What a caller says about repeating its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum RepeatWish {
+    /// Idempotent methods and requests with a key.
+    #[default]
+    ByMethod,
+    /// This one, whatever its method.
+    Allowed,
+    /// Not this one.
+    Forbidden,
+}
+
+/// What a caller says about sharing a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Sharing {
+    /// As the plan has it.
+    #[default]
+    ByPlan,
+    /// Alone.
+    Alone,
+}
+
+/// The body of a request.
+#[derive(Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// Whole; can be sent again.
+    Bytes(Bytes),
+    /// In pieces; is sent once, so the request is never repeated.
+    Stream(BodyStream),
+}
+
+/// An idempotency key: all attempts of a call carry the same one.
+#[derive(Clone)]
+pub struct Key(String);
+
+impl Key {
+    /// A fresh random key of 122 bits from the operating system's source (UUID version 4).
+    pub fn auto() -> Self {
+        Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// A key of the caller's own.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+}
+
+impl Fetch {
+    /// A GET of `url`.
+    pub fn get(url: impl AsRef<str>) -> Self {
+        Self::request(Method::GET, url)
+    }
+
+    /// A HEAD of `url`.
+    pub fn head(url: impl AsRef<str>) -> Self {
+        Self::request(Method::HEAD, url)
+    }
+
+    /// A POST to `url`.
+    pub fn post(url: impl AsRef<str>) -> Self {
+        Self::request(Method::POST, url)
+    }
+
+    /// A PUT to `url`.
+    pub fn put(url: impl AsRef<str>) -> Self {
+        Self::request(Method::PUT, url)
+    }
+
+    /// A PATCH of `url`.
+    pub fn patch(url: impl AsRef<str>) -> Self {
+        Self::request(Method::PATCH, url)
+    }
+
+    /// A DELETE of `url`.
+    pub fn delete(url: impl AsRef<str>) -> Self {
+        Self::request(Method::DELETE, url)
+    }
+
+    /// A request of any method.
+    pub fn request(method: Method, url: impl AsRef<str>) -> Self {
+        Self {
+            ticket: Ticket(TICKETS.fetch_add(1, Ordering::Relaxed)),
+            method,
+            url: parse(url.as_ref()),
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            wishes: Wishes::default(),
+            span: tracing::Span::current(),
+            parent: None,
+        }
+    }
+
+    /// The number by which `Cancel` names this call.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+
+    /// Adds a header.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let Ok(name) = name.try_into() else {
+            return self.spoil("a header's name is malformed; expected an RFC 9110 token");
+        };
+        let Ok(value) = value.try_into() else {
+            let problem = format!(
+                "the value of header `{name}` is malformed; expected visible characters without line breaks"
+            );
+            return self.spoil(problem);
+        };
+        self.headers.append(name, value);
+        self
+    }
+
+    /// Adds headers; a name given before is replaced.
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        let mut replaced: Option<HeaderName> = None;
+        for (name, value) in headers {
+            match name {
+                Some(name) => {
+                    self.headers.insert(name.clone(), value);
+                    replaced = Some(name);
+                }
+                None => {
+                    if let Some(name) = &replaced {
+                        self.headers.append(name.clone(), value);
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// Adds pairs to the query.
+    pub fn query<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        if let Ok(url) = &mut self.url {
+            url.query_pairs_mut().extend_pairs(pairs);
+        }
+        self
+    }
+
+    /// Sets the body.
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends a bearer token.
+    pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
+        self.secret_header(AUTHORIZATION, format!("Bearer {token}"))
+    }
+
+    /// Sends a user name and password.
+    pub fn basic_auth(self, user: impl fmt::Display, password: Option<impl fmt::Display>) -> Self {
+        let password = password.map(|password| password.to_string()).unwrap_or_default();
+        self.secret_header(AUTHORIZATION, crate::userinfo::basic(&format!("{user}:{password}")))
+    }
+
+    /// Bounds each attempt, from its start to its last byte; for a stream, to its head.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.wishes.timeout = Some(timeout);
+        self.refuse_zero(timeout, "an attempt timeout")
+    }
+
+    /// Bounds name resolution, connect and TLS handshake together.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.wishes.connect_timeout = Some(timeout);
+        self.refuse_zero(timeout, "a connect timeout")
+    }
+
+    /// Bounds the gap between two chunks of the body.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.wishes.read_timeout = Some(timeout);
+        self.refuse_zero(timeout, "a read timeout")
+    }
+
+    /// Bounds the whole call: queueing, retries, back-off and body included.
+    pub fn deadline(mut self, deadline: impl Into<DeadlineWish>) -> Self {
+        let wish = deadline.into();
+        self.wishes.deadline = Some(wish);
+        match wish {
+            DeadlineWish::In(budget) => self.refuse_zero(budget, "a deadline"),
+            DeadlineWish::At(_) => self,
+        }
+    }
+
+    /// Bounds the call by a parent's deadline too, whichever is earlier.
+    pub fn within(mut self, parent: Deadline) -> Self {
+        self.wishes.parent_deadline = Some(parent);
+        self
+    }
+
+    /// Sets its place in the queue.
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.wishes.priority = priority;
+        self
+    }
+
+    /// Gives the path a low-cardinality name, such as `/users/{id}`: spans, metrics and the scope of
+    /// the breaker use it.
+    pub fn route(mut self, route: impl Into<Arc<str>>) -> Self {
+        self.wishes.route = Some(route.into());
+        self
+    }
+
+    /// Shares the breaker of this name, whatever the host.
+    pub fn scope(mut self, scope: impl Into<ScopeKey>) -> Self {
+        self.wishes.scope = Some(scope.into());
+        self
+    }
+
+    /// Sends the key with all attempts, which makes any method repeatable.
+    pub fn idempotency_key(self, key: Key) -> Self {
+        self.secret_header(HeaderName::from_static("idempotency-key"), key.0)
+    }
+
+    /// Allows this many retries, each an attempt beyond the first.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.wishes.attempts_max = Some(retries.saturating_add(1));
+        self
+    }
+
+    /// Sends it once.
+    pub fn no_retry(mut self) -> Self {
+        self.wishes.repeat = RepeatWish::Forbidden;
+        self
+    }
+
+    /// Says that sending it twice does no harm, whatever the method.
+    pub fn allow_retry(mut self) -> Self {
+        self.wishes.repeat = RepeatWish::Allowed;
+        self
+    }
+
+    /// Never shares another call's answer.
+    pub fn no_coalesce(mut self) -> Self {
+        self.wishes.sharing = Sharing::Alone;
+        self
+    }
+
+    /// Neither asks nor tells the breaker.
+    pub fn no_breaker(mut self) -> Self {
+        self.wishes.breaker = BreakerUse::Bypassed;
+        self
+    }
+
+    /// Makes a span of the caller's the parent of the call's span.
+    pub fn parent(mut self, parent: Option<SpanContext>) -> Self {
+        self.parent = parent.or(self.parent);
+        self
+    }
+
+    /// Keeps the first problem, which becomes the call's answer.
+    pub fn spoil(mut self, problem: impl Into<String>) -> Self {
+        if self.url.is_ok() {
+            self.url = Err(Error::new(ErrorKind::InvalidRequest, problem));
+        }
+        self
+    }
+
+    fn secret_header(mut self, name: HeaderName, value: String) -> Self {
+        let Ok(mut value) = HeaderValue::try_from(value) else {
+            return self.spoil(format!(
+                "the value of header `{name}` is malformed; expected visible characters without line breaks"
+            ));
+        };
+        value.set_sensitive(true);
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn refuse_zero(self, value: Duration, what: &str) -> Self {
+        if !value.is_zero() {
+            return self;
+        }
+        self.spoil(format!("{what} of 0s leaves no time at all; expected more than zero"))
+    }
+}
+
+fn parse(text: &str) -> Result<Url, Error> {
+    let invalid = |problem: String| Error::new(ErrorKind::InvalidRequest, problem);
+    check_length(text)?;
+    let url = Url::parse(text).map_err(|cause| {
+        // The text itself may hold secrets, and is the caller's to show.
+        invalid(format!("the URL is malformed ({cause}); expected http://host/path or https://"))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let scheme = url.scheme();
+        return Err(invalid(format!("scheme `{scheme}` is not supported; expected http or https")));
+    }
+    Ok(url)
+}
+
+/// Refuses a URL that is too long, as a whole or after a query was added.
+pub(crate) fn check_length(url: &str) -> Result<(), Error> {
+    let length = url.len();
+    if length <= URL_MAX {
+        return Ok(());
+    }
+    let problem = format!("the URL has {length} bytes; expected at most {URL_MAX}");
+    Err(Error::new(ErrorKind::InvalidRequest, problem))
+}
+
+impl actix::Message for Fetch {
+    type Result = Result<Response, Error>;
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch")
+            .field("ticket", &self.ticket)
+            .field("method", &self.method)
+            .field("host", &self.url.as_ref().ok().and_then(Url::host_str))
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+/// Tickets are unique in the process, so that a caller knows its own before it sends.
+static TICKETS: AtomicU64 = AtomicU64::new(1);
+
+/// The longest URL that is sent, in bytes.
+const URL_MAX: usize = 8 * 1024;

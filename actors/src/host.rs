@@ -1,0 +1,311 @@
+//! The actor of one host: owns its breakers, slots, pace and budget, and starts its attempts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use actix::{Actor, AsyncContext, Context, Handler};
+use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::breaker::{Breaker, Stance};
+use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
+use spillgate_core::event::{BreakerEvent, BreakerState};
+use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
+use spillgate_core::latency::Latency;
+use spillgate_core::outcome::Outcome;
+use spillgate_core::policy::HostPolicy;
+use spillgate_core::rng::Rng;
+use spillgate_core::verdict::Verdict;
+use tokio::sync::oneshot;
+
+use crate::attempt::{self, Run};
+use crate::messages::{
+    Abort, Demand, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+};
+use crate::order::{Outturn, Trial};
+use crate::record::{AttemptRecord, JournalEntry};
+use crate::registry::HostCard;
+use crate::seams::Seams;
+use crate::timer::{self, Timer, Wakeful};
+use crate::transport::BodyStream;
+
+/// The supply side of one upstream, or of a scope that several upstreams share.
+pub(crate) struct Host {
+    key: HostKey,
+    machine: Machine,
+    seams: Arc<Seams>,
+    /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
+    card: Option<Arc<HostCard>>,
+    demand: Demand,
+    /// Tells the coordinator whether nothing would be lost by forgetting this host.
+    idle: Arc<AtomicBool>,
+    /// The breakers that the configuration gives routes of their own, as last heard.
+    of_routes: HashMap<ScopeKey, BreakerOptions>,
+    offered: HashMap<AttemptId, Offered>,
+    running: HashMap<AttemptId, Running>,
+    brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    latency: Latency,
+    settled: u64,
+    timer: Timer,
+}
+
+struct Offered {
+    trial: Arc<Trial>,
+    once: Option<BodyStream>,
+    deadline: Instant,
+}
+
+struct Running {
+    /// Calls the attempt back when dropped.
+    cancel: Option<oneshot::Sender<()>>,
+    /// The card of the upstream that it was sent to.
+    card: Option<Arc<HostCard>>,
+}
+
+impl Host {
+    /// The owner of `key`; one that stands for an upstream has published its card before.
+    pub(crate) fn new(
+        key: HostKey,
+        policy: HostPolicy,
+        seams: Arc<Seams>,
+        (demand, idle): (Demand, Arc<AtomicBool>),
+    ) -> Self {
+        let card = seams.registry.host(&key);
+        let rng = Rng::new(
+            key.bytes().fold(seams.seed, |seed, byte| seed.rotate_left(7) ^ u64::from(byte)),
+        );
+        Self {
+            machine: Machine::new(key.clone(), policy, rng),
+            key,
+            seams,
+            card,
+            demand,
+            idle,
+            of_routes: HashMap::new(),
+            offered: HashMap::new(),
+            running: HashMap::new(),
+            brought: None,
+            latency: Latency::default(),
+            settled: 0,
+            timer: Timer::default(),
+        }
+    }
+
+    /// Hands the machine one input and does what follows from it.
+    fn step(&mut self, ctx: &mut Context<Self>, input: Input) {
+        self.machine.handle(Instant::now(), input);
+        while let Some(action) = self.machine.next_action() {
+            match action {
+                Action::Start { attempt, until, probe, .. } => {
+                    self.start(ctx, attempt, until, probe);
+                }
+                Action::Cancel(attempt) => self.cancel(attempt),
+                Action::Report(attempt, verdict) => self.report(attempt, verdict),
+                Action::Event(event) => self.announce(event),
+            }
+        }
+        self.publish();
+        let due = self.machine.next_wake();
+        timer::arm(self, ctx, due);
+    }
+
+    fn start(&mut self, ctx: &Context<Self>, attempt: AttemptId, until: Instant, probe: bool) {
+        let Some(offered) = self.offered.remove(&attempt) else { return };
+        let (cancel, cancelled) = oneshot::channel();
+        let card = self.seams.registry.host(&offered.trial.host);
+        if let Some(card) = &card {
+            card.started(offered.trial.resend);
+        }
+        self.seams.registry.started();
+        self.running.insert(attempt, Running { cancel: Some(cancel), card });
+        actix_rt::spawn(attempt::run(Run {
+            trial: offered.trial,
+            once: offered.once,
+            until,
+            deadline: offered.deadline,
+            probe,
+            seams: self.seams.clone(),
+            host: ctx.address().recipient(),
+            opened: self.demand.opened.clone(),
+            cancelled,
+        }));
+    }
+
+    fn cancel(&mut self, attempt: AttemptId) {
+        if let Some(running) = self.running.get_mut(&attempt) {
+            running.cancel = None;
+        }
+    }
+
+    fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
+        let offered = self.offered.remove(&attempt);
+        if let (Verdict::Refused(_), Some(offered)) = (verdict, &offered)
+            && let Some(card) = self.seams.registry.host(&offered.trial.host)
+        {
+            card.refusals.fetch_add(1, Relaxed);
+        }
+        let once = offered.and_then(|offered| offered.once);
+        let brought = self.brought.take();
+        if let Some(coordinator) = self.demand.report.upgrade() {
+            coordinator.do_send(Report { attempt, verdict, brought, once });
+        }
+    }
+
+    fn announce(&mut self, event: BreakerEvent) {
+        let breaker = self.machine.scopes().breaker(&event.scope);
+        let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
+        self.seams.registry.publish(&event.scope, &self.key, event.to, stance);
+        tracing::info!(
+            scope = &*event.scope,
+            from = event.from.name(),
+            to = event.to.name(),
+            reason = event.reason.map(|reason| reason.to_string()),
+            "breaker changed its state"
+        );
+        if let (BreakerState::Open, Some(coordinator)) =
+            (event.to, self.demand.scope_opened.upgrade())
+        {
+            let (scope, until) = (event.scope.clone(), event.retry_at);
+            coordinator.do_send(ScopeOpened { scope, until });
+        }
+        self.seams.journal.write(JournalEntry::Breaker(event));
+    }
+
+    fn publish(&self) {
+        self.idle.store(self.machine.is_idle(Instant::now()), Relaxed);
+        let Some(card) = &self.card else { return };
+        card.slots_max.store(self.machine.slots().slots_max(), Relaxed);
+        let milli = (self.machine.tokens() * 1000.0).clamp(0.0, f64::from(u32::MAX));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        card.tokens_milli.store(milli as u64, Relaxed);
+    }
+
+    /// Takes the options of a route that are new; until they change, an operator's own hold.
+    fn configure_route(
+        &mut self,
+        ctx: &mut Context<Self>,
+        scope: &ScopeKey,
+        options: BreakerOptions,
+    ) {
+        let known = self.of_routes.get(scope);
+        let is_new = match known {
+            Some(known) => *known != options,
+            None => self.machine.scopes().breaker(scope).is_none(),
+        };
+        if is_new {
+            let order = BreakerOrder::Configure(options.clone());
+            self.of_routes.insert(scope.clone(), options);
+            self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+        }
+    }
+
+    fn count(&mut self, settled: &Settled) {
+        let Some(running) = self.running.remove(&settled.attempt) else { return };
+        self.seams.registry.ended();
+        let outcome = settled.evidence.outcome;
+        if let Some(card) = running.card {
+            card.ended(outcome);
+        }
+        let Some(card) = &self.card else { return };
+        if outcome == Outcome::Success {
+            self.latency.record(settled.record.ended - settled.record.began);
+        }
+        self.settled += 1;
+        if self.settled < FEW || self.settled.is_multiple_of(FEW) {
+            for (cell, quantile) in [(&card.p50_us, 0.5), (&card.p95_us, 0.95)] {
+                let micros = self.latency.quantile(quantile).as_micros();
+                cell.store(u64::try_from(micros).unwrap_or(u64::MAX), Relaxed);
+            }
+        }
+    }
+}
+
+impl Actor for Host {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Its only senders are the coordinator and at most one task an attempt: bounded by both.
+        ctx.set_mailbox_capacity(0);
+    }
+}
+
+impl Wakeful for Host {
+    fn timer(&mut self) -> &mut Timer {
+        &mut self.timer
+    }
+
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Wake);
+    }
+}
+
+impl Handler<Dispatch> for Host {
+    type Result = ();
+
+    fn handle(&mut self, message: Dispatch, ctx: &mut Self::Context) {
+        let Dispatch { offer, trial, once, breaker } = message;
+        if let Some(options) = breaker {
+            self.configure_route(ctx, &offer.scope, options);
+        }
+        let offered = Offered { trial, once, deadline: offer.deadline };
+        self.offered.insert(offer.attempt, offered);
+        self.step(ctx, Input::Offer(offer));
+    }
+}
+
+impl Handler<Abort> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Abort { attempt, cause }: Abort, ctx: &mut Self::Context) {
+        self.step(ctx, Input::Abort { attempt, cause });
+    }
+}
+
+impl Handler<Settled> for Host {
+    type Result = ();
+
+    fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
+        self.count(&settled);
+        let Settled { attempt, evidence, outturn, record } = settled;
+        self.brought = Some((outturn, record));
+        self.step(ctx, Input::Settled { attempt, evidence });
+        self.brought = None;
+    }
+}
+
+impl Handler<Operate> for Host {
+    type Result = ();
+
+    fn handle(&mut self, operate: Operate, ctx: &mut Self::Context) {
+        let Operate { scope, order, done } = operate;
+        self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+        if let Some(breaker) = self.machine.scopes().breaker(&scope) {
+            let (state, stance) = (breaker.state(), breaker.stance());
+            self.seams.registry.publish(&scope, &self.key, state, stance);
+        }
+        if let Some(done) = done {
+            let _ = done.try_send(());
+        }
+    }
+}
+
+impl Handler<NewPolicy> for Host {
+    type Result = ();
+
+    fn handle(&mut self, NewPolicy(policy): NewPolicy, ctx: &mut Self::Context) {
+        self.step(ctx, Input::Reload(policy));
+    }
+}
+
+impl Handler<Stop> for Host {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        use actix::ActorContext as _;
+        ctx.stop();
+    }
+}
+
+/// Quantiles are published for each of the first attempts, then for one in this many.
+const FEW: u64 = 32;

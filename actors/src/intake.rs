@@ -1,0 +1,187 @@
+//! From a caller's message to a call that can be queued: checks, defaults and keys.
+//!
+//! Runs in the caller's task, so that the shard's thread only arbitrates.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::address;
+use crate::deadline::DeadlineWish;
+use crate::error::Error;
+use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
+use crate::hostname::HostName;
+use crate::order::{Delivery, Order, Origin, Payload, Prepared};
+use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
+use crate::seams::Seams;
+use crate::userinfo;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderName};
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::call::{CallSpec, Repeat, ScopeKey, Target};
+use spillgate_core::deadline::saturating_add;
+use spillgate_core::policy::Timeouts;
+
+/// Checks a fetch and fills in what its caller left to the plan.
+pub(crate) fn prepare(
+    seams: &Seams,
+    mut fetch: Fetch,
+    delivery: Delivery,
+) -> Result<Prepared, Error> {
+    let began = Instant::now();
+    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    address::check_length(url.as_str())?;
+    let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
+    if let Some(credentials) = userinfo::take(&mut url) {
+        fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
+    }
+    url.set_fragment(None);
+    for (name, value) in &seams.headers {
+        fetch.headers.entry(name).or_insert_with(|| value.clone());
+    }
+    let plan = plan_of(seams, &fetch, &host, url.path());
+    let (body, once) = split(std::mem::take(&mut fetch.body));
+    let (target, route) = target_of(&fetch, &host, &plan);
+    let timeouts = timeouts_of(&fetch, &plan);
+    let wishes = &fetch.wishes;
+    let named = wishes.scope.is_some();
+    let mut spec = CallSpec {
+        ticket: fetch.ticket,
+        target: target.clone(),
+        priority: wishes.priority,
+        deadline: deadline_of(&fetch, &plan, began),
+        key: None,
+        repeat: repeat_of(&fetch, &plan, once.is_some()),
+        attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
+        timeout: Some(timeouts.attempt),
+        breaker: wishes.breaker,
+    };
+    if shares(&fetch, &plan, delivery) && once.is_none() {
+        let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
+        let manner = manner_of(&spec, &timeouts);
+        spec.key = seams.keys.key(&fetch.method, &url, &fetch.headers, (bytes, &manner));
+    }
+    let safe_url: Arc<str> = (seams.redact)(&url).into();
+    let parent = fetch.parent.or_else(|| (seams.parent_of)(&fetch.span));
+    let origin = Origin {
+        ticket: fetch.ticket,
+        context: seams.ids.span(parent),
+        parent_span_id: parent.map(|parent| parent.span_id),
+        method: fetch.method.clone(),
+        url: safe_url.clone(),
+        host: target.lane,
+        route,
+        scope: target.scope,
+        priority: wishes.priority,
+        began,
+    };
+    let order = Order {
+        method: fetch.method,
+        url,
+        safe_url,
+        headers: fetch.headers,
+        body,
+        host,
+        timeouts,
+        body_max: plan.body_max,
+        redirects_max: plan.redirects_max,
+        delivery,
+    };
+    // A scope that the caller named is not the route's, whose options are meant for its own.
+    let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
+    Ok(Prepared { spec, order, once, origin, breaker })
+}
+
+fn shares(fetch: &Fetch, plan: &CallPlan, delivery: Delivery) -> bool {
+    match (fetch.wishes.sharing, plan.coalesce, delivery) {
+        (Sharing::ByPlan, Coalesce::Identical, Delivery::Whole) => true,
+        (Sharing::Alone, _, _) | (_, Coalesce::Off, _) | (_, _, Delivery::Stream) => false,
+    }
+}
+
+/// What a flight does for all of its callers alike: only who wishes the same shares it.
+fn manner_of(spec: &CallSpec, timeouts: &Timeouts) -> Vec<u8> {
+    let Timeouts { connect, attempt, read_idle } = timeouts;
+    let mut manner = Vec::with_capacity(64);
+    for timeout in [connect, attempt, read_idle] {
+        manner.extend_from_slice(&timeout.as_nanos().to_le_bytes());
+    }
+    manner.extend_from_slice(&spec.attempts_max.unwrap_or_default().to_le_bytes());
+    manner.extend_from_slice(&[spec.repeat as u8, spec.breaker as u8]);
+    manner.extend_from_slice(spec.target.scope.as_bytes());
+    manner
+}
+
+fn timeouts_of(fetch: &Fetch, plan: &CallPlan) -> Timeouts {
+    let (wishes, timeouts) = (&fetch.wishes, &plan.timeouts);
+    Timeouts {
+        connect: wishes.connect_timeout.unwrap_or(timeouts.connect),
+        attempt: wishes.timeout.unwrap_or(timeouts.attempt),
+        read_idle: wishes.read_timeout.unwrap_or(timeouts.read_idle),
+    }
+}
+
+fn plan_of(seams: &Seams, fetch: &Fetch, host: &HostName, path: &str) -> CallPlan {
+    let route = fetch.wishes.route.as_deref();
+    seams.plan.load().call(&CallFacts { host, method: &fetch.method, path, route })
+}
+
+/// Where the call goes and the name of its path.
+///
+/// A scope of the caller's own belongs to no host: an actor of its own keeps its breaker, while the
+/// slots stay the host's.
+fn target_of(fetch: &Fetch, host: &HostName, plan: &CallPlan) -> (Target, Option<Arc<str>>) {
+    let lane = host.key();
+    let configured = plan.route.as_ref().map(|(name, _)| Arc::from(name.as_str()));
+    let route: Option<Arc<str>> = fetch.wishes.route.clone().or(configured);
+    let target = match (&fetch.wishes.scope, &route) {
+        (Some(scope), _) => Target { lane, keeper: scope.clone(), scope: scope.clone() },
+        (None, Some(route)) => {
+            let scope: ScopeKey = format!("{lane} {route}").into();
+            Target { keeper: lane.clone(), lane, scope }
+        }
+        (None, None) => Target { keeper: lane.clone(), scope: lane.clone(), lane },
+    };
+    (target, route)
+}
+
+fn deadline_of(fetch: &Fetch, plan: &CallPlan, began: Instant) -> Instant {
+    let own = match fetch.wishes.deadline {
+        Some(DeadlineWish::In(budget)) => saturating_add(began, budget),
+        Some(DeadlineWish::At(deadline)) => deadline.instant(),
+        None => saturating_add(began, plan.deadline),
+    };
+    fetch.wishes.parent_deadline.map_or(own, |parent| own.min(parent.instant()))
+}
+
+fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
+    let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
+    match (fetch.wishes.repeat, plan.repeat) {
+        _ if once => Repeat::Never,
+        (RepeatWish::Forbidden, _) => Repeat::Never,
+        (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
+            Repeat::Always
+        }
+        (RepeatWish::ByMethod, MethodRepeat::Unsafe) if has_key => Repeat::Always,
+        (RepeatWish::ByMethod, MethodRepeat::Unsafe) => Repeat::IfNeverSent,
+    }
+}
+
+fn split(body: Body) -> (Payload, Option<crate::transport::BodyStream>) {
+    match body {
+        Body::Empty => (Payload::Empty, None),
+        Body::Bytes(bytes) => (Payload::Bytes(bytes), None),
+        Body::Stream(stream) => (Payload::Once, Some(stream)),
+    }
+}
+
+fn invalid(problem: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, problem)
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Internal, "the fetch was already taken")
+}
+
+/// Methods that a plan without opinion of its own repeats (RFC 9110 section 9.2.2, of which only
+/// those without effects on the upstream).
+pub const REPEATABLE: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];

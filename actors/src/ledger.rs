@@ -1,0 +1,307 @@
+//! What the coordinator keeps of calls and flights beside its machine: payloads and their story.
+//!
+//! The machine decides by numbers; here is what the numbers stand for, and what will be told of
+//! them once the answer is given.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::StatusCode;
+use http::header::SET_COOKIE;
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::call::{FlightId, Target};
+use spillgate_core::verdict::{Finality, Offer};
+
+use crate::answer::Response;
+use crate::error::Error;
+use crate::messages::Reply;
+use crate::order::{Ending, Order, Origin, Outturn, Trial};
+use crate::phases::PhaseMarks;
+use crate::record::{
+    AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, Wait, WaitCause,
+};
+use crate::retry_after;
+use crate::transport::BodyStream;
+
+/// A ticket that waits for its answer.
+pub(crate) struct Caller {
+    pub(crate) origin: Origin,
+    pub(crate) reply: Option<Reply>,
+    /// What it would send, until a flight takes it over.
+    pub(crate) luggage: Option<Luggage>,
+    /// The call span of the flight it joined.
+    pub(crate) leader: Option<SpanContext>,
+}
+
+/// What a new flight takes over from its first caller.
+pub(crate) struct Luggage {
+    pub(crate) order: Order,
+    pub(crate) target: Target,
+    pub(crate) once: Option<BodyStream>,
+    pub(crate) breaker: Option<BreakerOptions>,
+}
+
+/// A flight's payload and story.
+pub(crate) struct Work {
+    pub(crate) order: Arc<Order>,
+    /// Where the present hop goes.
+    pub(crate) target: Target,
+    pub(crate) once: Option<BodyStream>,
+    pub(crate) breaker: Option<BreakerOptions>,
+    leader: Leader,
+    /// What the latest attempt brought.
+    pub(crate) outturn: Option<Outturn>,
+    pub(crate) hops: u32,
+    story: Story,
+}
+
+/// The call that began a flight, in whose trace the attempts are told.
+struct Leader {
+    context: SpanContext,
+    url: Arc<str>,
+    route: Option<Arc<str>>,
+    /// How many attempts its record told, once it has left.
+    told: Option<usize>,
+}
+
+/// What happened so far, for records.
+#[derive(Clone, Default)]
+struct Story {
+    attempts: Vec<Arc<AttemptRecord>>,
+    waits: Vec<Wait>,
+    decisions: Vec<Decision>,
+    waiting: Option<Waiting>,
+    /// The attempt on the wire.
+    current: Option<Arc<Trial>>,
+    last_status: Option<StatusCode>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    since: Instant,
+    /// Until when it sleeps; from then on it queues.
+    asleep_until: Option<Instant>,
+}
+
+impl Work {
+    pub(crate) fn new(luggage: Luggage, origin: &Origin, now: Instant) -> Self {
+        let waiting = Some(Waiting { since: now, asleep_until: None });
+        let (context, url, route) = (origin.context, origin.url.clone(), origin.route.clone());
+        let leader = Leader { context, url, route, told: None };
+        Self {
+            order: Arc::new(luggage.order),
+            target: luggage.target,
+            once: luggage.once,
+            breaker: luggage.breaker,
+            leader,
+            outturn: None,
+            hops: 0,
+            story: Story { waiting, ..Story::default() },
+        }
+    }
+
+    /// The span of the call that began it.
+    pub(crate) fn leader(&self) -> SpanContext {
+        self.leader.context
+    }
+
+    /// A caller leaves while the flight goes on; if it began the flight, what comes is told later.
+    pub(crate) fn left_by(&mut self, caller: &Caller) {
+        if caller.origin.context == self.leader.context {
+            self.leader.told = Some(self.story.attempts.len());
+        }
+    }
+
+    /// What happened since the leader left, told when the flight ends.
+    pub(crate) fn rest(mut self, now: Instant, flight: FlightId) -> Option<FlightRecord> {
+        let mut attempts = self.story.attempts.split_off(self.leader.told?);
+        attempts.extend(self.story.current.map(|trial| {
+            let error = Some(ErrorKind::Cancelled);
+            trial.record(now, Ending { error, ..Ending::default() })
+        }));
+        let Leader { context, url, route, .. } = self.leader;
+        let record = FlightRecord { flight, leader: context, url, route, attempts };
+        (!record.attempts.is_empty()).then_some(record)
+    }
+
+    /// An attempt goes out: the waiting is over.
+    pub(crate) fn sent(&mut self, now: Instant, offer: &Offer, context: SpanContext) -> Arc<Trial> {
+        self.story.end_waiting(now);
+        let trial = Arc::new(Trial {
+            attempt: offer.attempt,
+            resend: offer.resend,
+            context,
+            marks: PhaseMarks::new(now),
+            order: self.order.clone(),
+            host: self.order.host.key(),
+        });
+        self.story.current = Some(trial.clone());
+        trial
+    }
+
+    /// An attempt ended; `asleep_until` is set when there will be another.
+    pub(crate) fn settled(&mut self, brought: Option<(Outturn, Arc<AttemptRecord>)>) {
+        self.story.current = None;
+        let Some((outturn, record)) = brought else { return };
+        let status = record.status.and_then(|status| StatusCode::from_u16(status).ok());
+        self.story.last_status = status.or(self.story.last_status);
+        self.story.attempts.push(record);
+        self.outturn = Some(outturn);
+    }
+
+    /// The flight waits from here on.
+    pub(crate) fn waits(&mut self, now: Instant, asleep_until: Option<Instant>) {
+        self.story.waiting = Some(Waiting { since: now, asleep_until });
+    }
+
+    /// Remembers a decision, up to a bound.
+    pub(crate) fn decided(&mut self, at: Instant, text: String) {
+        if self.story.decisions.len() < DECISIONS_MAX {
+            self.story.decisions.push(Decision { at, text });
+        }
+    }
+
+    /// When the upstream wants to be asked again: as it was understood, or as its last answer says.
+    pub(crate) fn retry_at(&self, now: Instant, finality: Finality) -> Option<Instant> {
+        if let Finality::DeadlineNear { retry_at: Some(at) } = finality {
+            return Some(at);
+        }
+        let Some(Ok(arrival)) = &self.outturn else { return None };
+        let status = arrival.head.status;
+        let declined = status.is_client_error() || status.is_server_error();
+        declined.then(|| retry_after::read(&arrival.head.headers, now, SystemTime::now())).flatten()
+    }
+}
+
+impl Story {
+    fn end_waiting(&mut self, now: Instant) {
+        let Some(Waiting { since, asleep_until }) = self.waiting.take() else { return };
+        let mut push = |cause, from: Instant, to: Instant| {
+            if to > from && self.waits.len() < WAITS_MAX {
+                self.waits.push(Wait { cause, from, to });
+            }
+        };
+        let awake = asleep_until.map_or(since, |until| until.clamp(since, now.max(since)));
+        push(WaitCause::BackOff, since, awake);
+        push(WaitCause::Queue, awake, now);
+    }
+}
+
+/// How a call ended, for its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct End {
+    pub(crate) flight: Option<FlightId>,
+    pub(crate) status: Option<u16>,
+    pub(crate) error: Option<ErrorKind>,
+    pub(crate) retry_at: Option<Instant>,
+    /// Whether its flight goes on for others.
+    pub(crate) goes_on: bool,
+}
+
+impl Caller {
+    /// The record of this call, ended at `now`; a running attempt is told as far as it came.
+    pub(crate) fn record(&self, now: Instant, work: Option<&Work>, end: End) -> CallRecord {
+        let mut story = work.map(|work| work.story.clone()).unwrap_or_default();
+        story.end_waiting(now);
+        if let Some(trial) = story.current.take() {
+            let (error, status, goes_on) = (end.error, end.status, end.goes_on);
+            let ending = Ending { status, error, goes_on, ..Ending::default() };
+            story.attempts.push(trial.record(now, ending));
+        }
+        if self.leader.is_some() {
+            // Its own waiting is the whole call; the flight's waits belong to the leader's span.
+            story.waits.clear();
+        }
+        let origin = &self.origin;
+        CallRecord {
+            ticket: origin.ticket,
+            flight: end.flight,
+            context: origin.context,
+            parent_span_id: origin.parent_span_id,
+            leader: self.leader,
+            method: origin.method.clone(),
+            url: origin.url.clone(),
+            host: origin.host.clone(),
+            route: origin.route.clone(),
+            scope: origin.scope.clone(),
+            priority: origin.priority,
+            began: origin.began,
+            ended: now,
+            waits: story.waits,
+            attempts: story.attempts,
+            status: end.status,
+            error: end.error,
+            retry_at: end.retry_at,
+            decisions: story.decisions,
+        }
+    }
+
+    /// What this caller gets of what its flight brought.
+    pub(crate) fn share(
+        &self,
+        outturn: &Outturn,
+        record: &Arc<CallRecord>,
+    ) -> Result<Response, Error> {
+        match outturn {
+            Ok(arrival) => {
+                let mut head = arrival.head.clone();
+                if self.leader.is_some() {
+                    // A cookie is meant for the one who asked.
+                    head.headers.remove(SET_COOKIE);
+                }
+                Ok(Response::new(head, arrival.body.clone()).recorded(record.clone()))
+            }
+            Err(failure) => Err(self.dress(Error::of_transport(failure), record)),
+        }
+    }
+
+    /// Completes an error with what is known of the call.
+    pub(crate) fn dress(&self, error: Error, record: &Arc<CallRecord>) -> Error {
+        let status = record
+            .status
+            .or_else(|| record.attempts.iter().rev().find_map(|attempt| attempt.status));
+        error
+            .at(self.origin.method.clone(), self.origin.url.clone())
+            .in_scope(self.origin.scope.clone())
+            .after_status(status.and_then(|status| StatusCode::from_u16(status).ok()))
+            .recorded(record.clone())
+    }
+}
+
+/// A call that streams: answered already, but its record waits for the body's end.
+pub(crate) struct Streaming {
+    /// Without the attempt, whose own record comes with its end.
+    record: CallRecord,
+    trial: Option<Arc<Trial>>,
+}
+
+impl Streaming {
+    /// A stream whose head is there, with the record of its call so far.
+    pub(crate) fn new(mut record: CallRecord, work: Option<&Work>) -> Self {
+        record.attempts.pop();
+        Self { record, trial: work.and_then(|work| work.story.current.clone()) }
+    }
+
+    /// The record of the call, once its attempt has ended.
+    pub(crate) fn ended(self, attempt: Option<Arc<AttemptRecord>>) -> CallRecord {
+        let Self { mut record, .. } = self;
+        if let Some(attempt) = attempt {
+            record.ended = attempt.ended;
+            record.error = attempt.error;
+            record.attempts.push(attempt);
+        }
+        record
+    }
+
+    /// The record of a call whose stream ends with the client.
+    pub(crate) fn cut(self, now: Instant) -> CallRecord {
+        let (status, error) = (self.record.status, Some(ErrorKind::ShuttingDown));
+        let ending = Ending { status, error, ..Ending::default() };
+        let attempt = self.trial.as_ref().map(|trial| trial.record(now, ending));
+        self.ended(attempt)
+    }
+}
+
+const DECISIONS_MAX: usize = 64;
+const WAITS_MAX: usize = 64;

@@ -1,0 +1,190 @@
+//! Every message between actors, in the order a request meets them.
+//!
+//! ```text
+//! Fetch | Submit -> Coordinator -> Dispatch -> Host -> (attempt) -> Opened | Settled -> Host
+//!   -> Report -> Coordinator -> the caller's reply
+//! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
+//! a breaker opens: Host -> ScopeOpened -> Coordinator
+//! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
+//! ```
+//!
+//! No actor waits for another's answer. Every report names what it reports, so that a late or
+//! doubled one is harmless.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{Message, WeakRecipient};
+use crossbeam_channel::Sender;
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::call::{AttemptId, ScopeKey, Ticket};
+use spillgate_core::host::Order as BreakerOrder;
+use spillgate_core::outcome::Evidence;
+use spillgate_core::policy::HostPolicy;
+use spillgate_core::verdict::{AbortCause, Offer, Verdict};
+use tokio::sync::oneshot;
+
+use crate::answer::{Head, Response, StreamingResponse};
+use crate::body::BodyReader;
+use crate::error::Error;
+use crate::order::{Outturn, Prepared, Trial};
+use crate::plan::Plan;
+use crate::record::AttemptRecord;
+use crate::snapshot::Snapshot;
+use crate::transport::BodyStream;
+
+/// A caller wants an answer; the facade's door. The other door is [`crate::fetch::Fetch`] itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Submit {
+    pub(crate) call: Prepared,
+    pub(crate) reply: Reply,
+}
+
+/// Where a call's one answer goes.
+pub(crate) enum Reply {
+    /// To a caller that wants it whole.
+    Whole(oneshot::Sender<Result<Response, Error>>),
+    /// To a caller that reads the body as it comes.
+    Stream(oneshot::Sender<Result<StreamingResponse, Error>>),
+}
+
+/// A caller wants its answer no more; the flight goes on if others wait for it.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Cancel {
+    /// The call's number.
+    pub ticket: Ticket,
+    /// What the call ends with: [`ErrorKind::Cancelled`] or [`ErrorKind::Superseded`].
+    pub kind: ErrorKind,
+}
+
+/// The coordinator offers an attempt to a host.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Dispatch {
+    pub(crate) offer: Offer,
+    pub(crate) trial: Arc<Trial>,
+    pub(crate) once: Option<BodyStream>,
+    pub(crate) breaker: Option<BreakerOptions>,
+}
+
+/// The coordinator calls an attempt back.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Abort {
+    pub(crate) attempt: AttemptId,
+    pub(crate) cause: AbortCause,
+}
+
+/// An attempt hands over a head whose body still runs.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Opened {
+    pub(crate) attempt: AttemptId,
+    pub(crate) head: Head,
+    pub(crate) body: BodyReader,
+}
+
+/// An attempt has ended, and its connection is free or closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settled {
+    pub(crate) attempt: AttemptId,
+    pub(crate) evidence: Evidence,
+    pub(crate) outturn: Outturn,
+    pub(crate) record: Arc<AttemptRecord>,
+}
+
+/// A host reports its verdict on an attempt.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Report {
+    pub(crate) attempt: AttemptId,
+    pub(crate) verdict: Verdict,
+    /// What the attempt brought; nothing when it was refused.
+    pub(crate) brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// A body that was not touched because the attempt was refused.
+    pub(crate) once: Option<BodyStream>,
+}
+
+/// A host tells that a breaker opened.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ScopeOpened {
+    pub(crate) scope: ScopeKey,
+    pub(crate) until: Option<Instant>,
+}
+
+/// A host's way back to its coordinator; weak, or the two would keep each other alive.
+#[derive(Clone)]
+pub(crate) struct Demand {
+    pub(crate) report: WeakRecipient<Report>,
+    pub(crate) opened: WeakRecipient<Opened>,
+    pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
+}
+
+/// Asks for the published state of everything.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Snapshot")]
+pub struct Inspect;
+
+/// Closes a scope's breaker and forgets its counts.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Reset {
+    /// What shares the breaker.
+    pub scope: ScopeKey,
+}
+
+/// Opens a scope's breaker.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct ForceOpen {
+    /// What shares the breaker.
+    pub scope: ScopeKey,
+    /// For how long; `None` is until it is reset.
+    pub duration: Option<Duration>,
+}
+
+/// Gives a breaker an order and tells when it is carried out.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Operate {
+    pub(crate) scope: ScopeKey,
+    pub(crate) order: BreakerOrder,
+    pub(crate) done: Option<Sender<()>>,
+}
+
+/// Takes a new plan; breakers, queues, permits and windows stay.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reload(pub Arc<dyn Plan>);
+
+/// A host gets new numbers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct NewPolicy(pub(crate) Box<HostPolicy>);
+
+/// Takes no more calls, waits for those inside, and ends the rest when the grace is over.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Drained")]
+pub struct Drain {
+    /// How long calls inside may still take.
+    pub grace: Duration,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every call ended by itself.
+    Whole,
+    /// The grace ended before some calls did.
+    Cut,
+}
+
+/// Ends the actors' thread at once.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;

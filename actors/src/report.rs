@@ -1,0 +1,88 @@
+//! What a caller can read about its own call.
+
+use std::time::{Duration, Instant};
+
+use crate::phases::Phase;
+use crate::record::{CallRecord, Decision, WaitCause};
+
+/// What happened on a call's way to its answer.
+#[derive(Debug, Clone)]
+pub struct CallReport {
+    /// Attempts on the wire; 0 when it was refused before.
+    pub attempts: u32,
+    /// Whether it shared another call's answer.
+    pub coalesced: bool,
+    /// The time spent waiting for a slot.
+    pub queue_wait: Duration,
+    /// The time spent waiting before retries, or because the server asked for it.
+    pub back_off: Duration,
+    /// From the call to its answer.
+    pub total: Duration,
+    /// The time all attempts together spent in each phase.
+    pub phases: PhaseTimes,
+    /// The trace, in lower-case hex.
+    pub trace_id: String,
+    /// When the upstream wants to be asked again, if the answer says so.
+    pub retry_at: Option<Instant>,
+    /// What was decided on the way, in order of time.
+    pub decisions: Vec<Decision>,
+}
+
+/// The time spent in each phase; `None` if no attempt came that far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PhaseTimes {
+    /// Waiting for a connection; contains the next three.
+    pub acquire: Option<Duration>,
+    /// Name resolution.
+    pub dns: Option<Duration>,
+    /// The socket's connect.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// The request on its way out.
+    pub write: Option<Duration>,
+    /// Waiting for the answer's head.
+    pub wait: Option<Duration>,
+    /// Reading the answer's body.
+    pub read: Option<Duration>,
+}
+
+impl CallReport {
+    /// The report of an answer that no call brought.
+    pub fn empty() -> Self {
+        Self {
+            attempts: 0,
+            coalesced: false,
+            queue_wait: Duration::ZERO,
+            back_off: Duration::ZERO,
+            total: Duration::ZERO,
+            phases: PhaseTimes::default(),
+            trace_id: String::new(),
+            retry_at: None,
+            decisions: Vec::new(),
+        }
+    }
+
+    /// The report of a recorded call.
+    pub fn of(record: &CallRecord) -> Self {
+        Self {
+            attempts: u32::try_from(record.attempts.len()).unwrap_or(u32::MAX),
+            coalesced: record.is_coalesced(),
+            queue_wait: record.waited(WaitCause::Queue),
+            back_off: record.waited(WaitCause::BackOff),
+            total: record.ended.saturating_duration_since(record.began),
+            phases: PhaseTimes {
+                acquire: record.spent(Phase::Acquire),
+                dns: record.spent(Phase::Dns),
+                connect: record.spent(Phase::Tcp),
+                tls: record.spent(Phase::Tls),
+                write: record.spent(Phase::Write),
+                wait: record.spent(Phase::Wait),
+                read: record.spent(Phase::Read),
+            },
+            trace_id: record.context.trace_id_hex(),
+            retry_at: record.retry_at,
+            decisions: record.decisions.clone(),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Recent latencies, as quantiles.
+//!
+//! A histogram with eight buckets an octave (at most 9 % wide): constant memory, O(1) to record.
+//! Counts are halved when there are many, so that old traffic fades.
+
+use std::time::Duration;
+
+/// The latencies of recent attempts.
+#[derive(Debug, Clone)]
+pub struct Latency {
+    counts: [u32; BUCKETS],
+    total: u32,
+}
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self { counts: [0; BUCKETS], total: 0 }
+    }
+}
+
+impl Latency {
+    /// Counts one attempt.
+    pub fn record(&mut self, latency: Duration) {
+        if self.total >= FADE_AT {
+            self.counts.iter_mut().for_each(|count| *count /= 2);
+            self.total = self.counts.iter().sum();
+        }
+        if let Some(count) = self.counts.get_mut(bucket(latency)) {
+            *count += 1;
+            self.total += 1;
+        }
+    }
+
+    /// The latency that the share `quantile` of attempts did not exceed; zero without any.
+    pub fn quantile(&self, quantile: f64) -> Duration {
+        let wanted = f64::from(self.total) * quantile.clamp(0.0, 1.0);
+        let mut seen = 0;
+        for (index, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if *count > 0 && f64::from(seen) >= wanted {
+                return upper_bound(index);
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// How many attempts count.
+    pub fn samples(&self) -> u32 {
+        self.total
+    }
+}
+
+fn bucket(latency: Duration) -> usize {
+    let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(8);
+    let octave = micros.ilog2();
+    let step = (micros >> (octave - 3)) & 7;
+    let index = (octave - 3) as usize * 8 + usize::try_from(step).unwrap_or(0);
+    index.min(BUCKETS - 1)
+}
+
+fn upper_bound(index: usize) -> Duration {
+    let (octave, step) = (index / 8, index as u64 % 8);
+    Duration::from_micros((9 + step) << octave)
+}
+
+const BUCKETS: usize = 8 * 30;
+const FADE_AT: u32 = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_within_a_bucket_of_the_truth() {
+        let mut latency = Latency::default();
+        (1..=1000).for_each(|ms| latency.record(Duration::from_millis(ms)));
+        for (quantile, truth) in [(0.5, 500.0), (0.95, 950.0), (1.0, 1000.0)] {
+            let found = latency.quantile(quantile).as_secs_f64() * 1000.0;
+            assert!(found >= truth && found <= truth * 1.13, "{quantile}: {found}");
+        }
+        assert_eq!(Latency::default().quantile(0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn old_traffic_fades() {
+        let mut latency = Latency::default();
+        (0..1_000_000).for_each(|_| latency.record(Duration::from_millis(1)));
+        (0..40_000).for_each(|_| latency.record(Duration::from_secs(1)));
+        assert!(latency.quantile(0.5) >= Duration::from_secs(1));
+        latency.record(Duration::MAX);
+    }
+}

@@ -1,0 +1,153 @@
+//! The facade: one handle that a service keeps and clones.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use spillgate_actors::coordinator::Coordinator;
+use spillgate_actors::core::advice::ErrorKind;
+use spillgate_actors::error::Error;
+use spillgate_actors::fetch::Fetch;
+use spillgate_actors::messages::{Cancel, Drain, Drained, Reload};
+use spillgate_actors::record::JournalEntry;
+use spillgate_actors::snapshot::Snapshot;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::breakers::Breakers;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::lifecycle::{Debounced, Scope};
+use crate::plan::ConfigPlan;
+use crate::request::RequestBuilder;
+use crate::turns::Places;
+
+/// A resilient HTTP client; cheap to clone, its actors end with the last clone.
+///
+/// Works inside any tokio runtime, actix's included, and outside: the actors have a thread of their
+/// own.
+#[derive(Clone)]
+pub struct Client {
+    engine: Arc<Engine>,
+    places: Arc<Places>,
+}
+
+impl Client {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine: Arc::new(engine), places: Arc::default() }
+    }
+
+    /// A GET of `url`.
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::get(url))
+    }
+
+    /// A HEAD of `url`.
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::head(url))
+    }
+
+    /// A POST to `url`.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::post(url))
+    }
+
+    /// A PUT to `url`.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::put(url))
+    }
+
+    /// A PATCH of `url`.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::patch(url))
+    }
+
+    /// A DELETE of `url`.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::delete(url))
+    }
+
+    /// A request of any method.
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        self.wrap(Fetch::request(method, url))
+    }
+
+    /// Cancels a call by its number, wherever it was sent from.
+    pub fn cancel(&self, ticket: spillgate_actors::core::call::Ticket) {
+        self.addr().do_send(Cancel { ticket, kind: ErrorKind::Cancelled });
+    }
+
+    /// Calls that end together: dropping the scope cancels everything started in it.
+    pub fn scope(&self) -> Scope {
+        Scope::new(self.engine.clone())
+    }
+
+    /// Calls of which only the newest of a key is sent, after a pause of `wait` without a newer
+    /// one; the others end with the kind `Superseded`.
+    pub fn debounced(&self, key: impl AsRef<str>, wait: Duration) -> Debounced {
+        Debounced::new(self.engine.clone(), self.places.of(key.as_ref(), wait))
+    }
+
+    /// The registry of breakers.
+    pub fn breakers(&self) -> Breakers {
+        Breakers::new(self.engine.clone())
+    }
+
+    /// The coordinator's address: requests as messages, from any runtime.
+    pub fn addr(&self) -> actix::Addr<Coordinator> {
+        self.engine.door().addr()
+    }
+
+    /// The state of everything at this moment; costs no message.
+    pub fn snapshot(&self) -> Snapshot {
+        self.engine.door().snapshot()
+    }
+
+    /// A stream of all ended calls and breaker changes from here on; a slow reader loses the oldest.
+    pub fn subscribe(&self) -> broadcast::Receiver<JournalEntry> {
+        let (sender, receiver) = broadcast::channel(ENTRIES_MAX);
+        self.engine.observe(Box::new(move |entry| drop(sender.send(entry.clone()))));
+        receiver
+    }
+
+    /// Takes a new configuration; breakers, queues, permits and windows stay.
+    pub fn reload(&self, config: Config) -> Result<(), Error> {
+        config.check().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
+        self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));
+        Ok(())
+    }
+
+    /// Takes no more calls, waits up to `grace` for those inside, ends the rest, sends the last
+    /// spans, and ends the threads.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
+        let drained = self.addr().send(Drain { grace }).await.unwrap_or(Drained::Cut);
+        let engine = self.engine.clone();
+        let (done, waited) = oneshot::channel();
+        // Joining threads blocks; a thread of its own keeps that off every runtime.
+        let work = move || {
+            engine.end();
+            let _ = done.send(());
+        };
+        if std::thread::Builder::new().name("spillgate-close".into()).spawn(work).is_ok() {
+            let _ = waited.await;
+        }
+        drained
+    }
+
+    fn wrap(&self, fetch: Fetch) -> RequestBuilder {
+        RequestBuilder::new(self.engine.clone(), fetch)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot();
+        f.debug_struct("Client")
+            .field("calls", &snapshot.calls)
+            .field("hosts", &snapshot.hosts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Entries that a slow reader may lag behind.
+const ENTRIES_MAX: usize = 4_096;

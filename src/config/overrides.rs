@@ -1,0 +1,74 @@
+//! What a program says about hosts, over what its configuration file says.
+
+use std::time::Duration;
+
+use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
+
+use super::patch::{give_way, put};
+
+/// What is different for some hosts, said in code.
+///
+/// What is not mentioned comes from the configuration. A bound that is not mentioned gives way to
+/// one that is: `.deadline(2 s)` shortens an inherited attempt of 10 s.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HostOverrides {
+    deadline: Option<Duration>,
+    timeouts: Option<Timeouts>,
+    retry: Option<RetryOptions>,
+    attempts: Option<u32>,
+    breaker: Option<BreakerOptions>,
+    concurrency: Option<u32>,
+}
+
+impl HostOverrides {
+    /// Sets the time for a whole call that brings no deadline of its own.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the bounds within one attempt.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(timeouts);
+        self
+    }
+
+    /// Sets when and how often to try again.
+    pub fn retry(mut self, retry: RetryOptions) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sets the most attempts of a call, the first included; 1 never retries.
+    pub fn attempts(mut self, attempts_max: u32) -> Self {
+        self.attempts = Some(attempts_max);
+        self
+    }
+
+    /// Sets when to stop trying.
+    pub fn breaker(mut self, breaker: BreakerOptions) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
+    /// Sets how many attempts may be on the wire at once.
+    pub fn concurrency(mut self, slots: u32) -> Self {
+        self.concurrency = Some(slots);
+        self
+    }
+
+    /// Changes what is mentioned, and what must give way to it.
+    pub(super) fn apply(&self, policy: &mut HostPolicy) {
+        put(&mut policy.deadline, self.deadline);
+        put(&mut policy.timeouts, self.timeouts);
+        if self.timeouts.is_none() {
+            give_way(&mut policy.timeouts.attempt, policy.deadline);
+            give_way(&mut policy.timeouts.connect, policy.timeouts.attempt);
+        }
+        put(&mut policy.retry, self.retry.clone());
+        put(&mut policy.retry.attempts_max, self.attempts);
+        put(&mut policy.breaker, self.breaker.clone());
+        put(&mut policy.concurrency, self.concurrency);
+    }
+}
