@@ -6,8 +6,9 @@ mod answers;
 pub mod operators;
 mod redirects;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -37,15 +38,22 @@ use crate::timer::{self, Timer, Wakeful};
 pub struct Coordinator {
     machine: Machine,
     seams: Arc<Seams>,
-    hosts: HashMap<HostKey, Addr<Host>>,
-    /// The names of hosts, for new numbers on reload; keepers of shared scopes have none.
-    names: HashMap<HostKey, HostName>,
+    hosts: HashMap<HostKey, Owner>,
     callers: HashMap<Ticket, Caller>,
     works: HashMap<FlightId, Work>,
     streaming: HashMap<AttemptId, Streaming>,
     opened: Option<Opened>,
-    draining: Option<oneshot::Sender<Drained>>,
+    draining: Vec<oneshot::Sender<Drained>>,
     timer: Timer,
+}
+
+/// A host actor as the coordinator knows it.
+struct Owner {
+    addr: Addr<Host>,
+    /// The upstream it stands for; the keeper of a shared scope stands for none.
+    name: Option<HostName>,
+    /// Whether nothing would be lost by forgetting it, as it says itself.
+    idle: Arc<AtomicBool>,
 }
 
 impl Coordinator {
@@ -55,12 +63,11 @@ impl Coordinator {
             machine: Machine::new(limits.global, limits.queue_max),
             seams,
             hosts: HashMap::new(),
-            names: HashMap::new(),
             callers: HashMap::new(),
             works: HashMap::new(),
             streaming: HashMap::new(),
             opened: None,
-            draining: None,
+            draining: Vec::new(),
             timer: Timer::default(),
         }
     }
@@ -69,7 +76,8 @@ impl Coordinator {
     fn admit(&mut self, ctx: &mut Context<Self>, call: Prepared, reply: Reply) {
         let Prepared { spec, order, once, origin, breaker } = call;
         self.meet(ctx, &order.host, &spec.target);
-        let luggage = Some(Luggage { order, once, breaker });
+        let target = spec.target.clone();
+        let luggage = Some(Luggage { order, target, once, breaker });
         let caller = Caller { origin, reply: Some(reply), luggage, leader: None };
         self.callers.insert(spec.ticket, caller);
         let lane = spec.target.lane.clone();
@@ -82,14 +90,14 @@ impl Coordinator {
         if !self.machine.queue().has_lane(&target.lane) {
             let policy = self.seams.plan.load().host(name);
             let slots_max = policy.concurrency;
-            self.make_room();
-            self.names.insert(target.lane.clone(), name.clone());
+            self.make_room(target);
             self.seams.registry.add_host(&target.lane);
-            self.make_host(ctx, &target.lane, policy);
+            self.make_host(ctx, &target.lane, Some(name.clone()), policy);
             self.machine
                 .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
         }
         if !self.hosts.contains_key(&target.keeper) {
+            self.make_room(target);
             self.make_keeper(ctx, &target.keeper);
         }
     }
@@ -97,38 +105,44 @@ impl Coordinator {
     fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
         // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
         let policy = self.seams.plan.load().shared_scope();
-        self.make_host(ctx, keeper, policy);
+        self.make_host(ctx, keeper, None, policy);
         let (state, stance) = (BreakerState::Closed, Stance::Admitting);
         self.seams.registry.publish(keeper, keeper, state, stance);
     }
 
-    fn make_host(&mut self, ctx: &mut Context<Self>, key: &HostKey, policy: HostPolicy) {
+    fn make_host(
+        &mut self,
+        ctx: &mut Context<Self>,
+        key: &HostKey,
+        name: Option<HostName>,
+        policy: HostPolicy,
+    ) {
         let own = ctx.address();
         let demand = Demand {
             report: own.clone().recipient().downgrade(),
             opened: own.clone().recipient().downgrade(),
             scope_opened: own.recipient().downgrade(),
         };
-        let host = Host::new(key.clone(), policy, self.seams.clone(), demand).start();
-        self.hosts.insert(key.clone(), host);
+        let idle = Arc::new(AtomicBool::new(true));
+        let publishes = (demand, idle.clone());
+        let host = Host::new(key.clone(), policy, self.seams.clone(), publishes);
+        self.hosts.insert(key.clone(), Owner { addr: host.start(), name, idle });
     }
 
-    /// Forgets a host that nothing is known of but its name, when there are too many.
-    fn make_room(&mut self) {
+    /// Forgets a host that nothing is known of but its name, when there are too many; `target` is
+    /// about to be used. O(flights + hosts), once a new host beyond the limit.
+    fn make_room(&mut self, target: &Target) {
         if self.hosts.len() < self.seams.plan.load().limits().hosts_max {
             return;
         }
-        let idle = |key: &&HostKey| {
-            let queue = self.machine.queue();
-            queue.running(key) == 0
-                && queue.depth(key).iter().all(|depth| *depth == 0)
-                && self.seams.registry.scope(key).is_none()
-        };
-        let Some(key) = self.hosts.keys().find(idle).cloned() else { return };
-        if let Some(host) = self.hosts.remove(&key) {
-            host.do_send(Stop);
+        let targets = self.machine.targets().chain([target]);
+        let used: HashSet<&HostKey> = targets.flat_map(|t| [&t.lane, &t.keeper]).collect();
+        let mut hosts = self.hosts.iter();
+        let unused = hosts.find(|(key, owner)| owner.idle.load(Relaxed) && !used.contains(key));
+        let Some(key) = unused.map(|(key, _)| key.clone()) else { return };
+        if let Some(owner) = self.hosts.remove(&key) {
+            owner.addr.do_send(Stop);
         }
-        self.names.remove(&key);
         self.seams.registry.drop_host(&key);
         self.machine.handle(Instant::now(), Input::DropLane(key));
     }
@@ -150,10 +164,14 @@ impl Coordinator {
         self.publish();
         let due = self.machine.next_wake();
         timer::arm(self, ctx, due);
-        if self.machine.is_idle()
-            && let Some(draining) = self.draining.take()
-        {
-            let _ = draining.send(Drained::Whole);
+        if self.machine.is_idle() {
+            self.drained(Drained::Whole);
+        }
+    }
+
+    fn drained(&mut self, how: Drained) {
+        for draining in self.draining.drain(..) {
+            let _ = draining.send(how);
         }
     }
 
@@ -183,7 +201,7 @@ impl Coordinator {
         let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
-        host.do_send(Dispatch { offer, trial, once, breaker });
+        host.addr.do_send(Dispatch { offer, trial, once, breaker });
         self.publish_lane(&target.lane);
     }
 
@@ -197,7 +215,7 @@ impl Coordinator {
 
     fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
         if let Some(host) = self.hosts.get(&target.keeper) {
-            host.do_send(Abort { attempt, cause });
+            host.addr.do_send(Abort { attempt, cause });
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::{Actor, AsyncContext, Context, Handler};
+use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
-use spillgate_core::call::{AttemptId, HostKey};
+use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
@@ -36,6 +38,10 @@ pub(crate) struct Host {
     /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
     card: Option<Arc<HostCard>>,
     demand: Demand,
+    /// Tells the coordinator whether nothing would be lost by forgetting this host.
+    idle: Arc<AtomicBool>,
+    /// The breakers that the configuration gives routes of their own, as last heard.
+    of_routes: HashMap<ScopeKey, BreakerOptions>,
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
@@ -59,7 +65,12 @@ struct Running {
 
 impl Host {
     /// The owner of `key`; one that stands for an upstream has published its card before.
-    pub(crate) fn new(key: HostKey, policy: HostPolicy, seams: Arc<Seams>, demand: Demand) -> Self {
+    pub(crate) fn new(
+        key: HostKey,
+        policy: HostPolicy,
+        seams: Arc<Seams>,
+        (demand, idle): (Demand, Arc<AtomicBool>),
+    ) -> Self {
         let card = seams.registry.host(&key);
         let rng = Rng::new(
             key.bytes().fold(seams.seed, |seed, byte| seed.rotate_left(7) ^ u64::from(byte)),
@@ -70,6 +81,8 @@ impl Host {
             seams,
             card,
             demand,
+            idle,
+            of_routes: HashMap::new(),
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
@@ -160,11 +173,31 @@ impl Host {
     }
 
     fn publish(&self) {
+        self.idle.store(self.machine.is_idle(Instant::now()), Relaxed);
         let Some(card) = &self.card else { return };
         card.slots_max.store(self.machine.slots().slots_max(), Relaxed);
         let milli = (self.machine.tokens() * 1000.0).clamp(0.0, f64::from(u32::MAX));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
         card.tokens_milli.store(milli as u64, Relaxed);
+    }
+
+    /// Takes the options of a route that are new; until they change, an operator's own hold.
+    fn configure_route(
+        &mut self,
+        ctx: &mut Context<Self>,
+        scope: &ScopeKey,
+        options: BreakerOptions,
+    ) {
+        let known = self.of_routes.get(scope);
+        let is_new = match known {
+            Some(known) => *known != options,
+            None => self.machine.scopes().breaker(scope).is_none(),
+        };
+        if is_new {
+            let order = BreakerOrder::Configure(options.clone());
+            self.of_routes.insert(scope.clone(), options);
+            self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+        }
     }
 
     fn count(&mut self, settled: &Settled) {
@@ -212,11 +245,8 @@ impl Handler<Dispatch> for Host {
 
     fn handle(&mut self, message: Dispatch, ctx: &mut Self::Context) {
         let Dispatch { offer, trial, once, breaker } = message;
-        if let Some(options) = breaker
-            && self.machine.scopes().breaker(&offer.scope).is_none()
-        {
-            let order = BreakerOrder::Configure(options);
-            self.step(ctx, Input::Command(Command { scope: offer.scope.clone(), order }));
+        if let Some(options) = breaker {
+            self.configure_route(ctx, &offer.scope, options);
         }
         let offered = Offered { trial, once, deadline: offer.deadline };
         self.offered.insert(offer.attempt, offered);

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::address;
 use crate::deadline::DeadlineWish;
 use crate::error::Error;
-use crate::fetch::{Body, Fetch, RepeatWish, Sharing, check_length};
+use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
 use crate::hostname::HostName;
 use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
@@ -28,7 +29,7 @@ pub(crate) fn prepare(
 ) -> Result<Prepared, Error> {
     let began = Instant::now();
     let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
-    check_length(url.as_str())?;
+    address::check_length(url.as_str())?;
     let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
     if let Some(credentials) = userinfo::take(&mut url) {
         fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
@@ -42,6 +43,7 @@ pub(crate) fn prepare(
     let (target, route) = target_of(&fetch, &host, &plan);
     let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
+    let named = wishes.scope.is_some();
     let mut spec = CallSpec {
         ticket: fetch.ticket,
         target: target.clone(),
@@ -84,7 +86,8 @@ pub(crate) fn prepare(
         redirects_max: plan.redirects_max,
         delivery,
     };
-    let breaker = plan.route.and_then(|(_, breaker)| breaker);
+    // A scope that the caller named is not the route's, whose options are meant for its own.
+    let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
     Ok(Prepared { spec, order, once, origin, breaker })
 }
 

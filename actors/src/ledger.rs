@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::FlightId;
+use spillgate_core::call::{FlightId, Target};
 use spillgate_core::verdict::{Finality, Offer};
 
 use crate::answer::Response;
@@ -37,6 +37,7 @@ pub(crate) struct Caller {
 /// What a new flight takes over from its first caller.
 pub(crate) struct Luggage {
     pub(crate) order: Order,
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
@@ -44,6 +45,8 @@ pub(crate) struct Luggage {
 /// A flight's payload and story.
 pub(crate) struct Work {
     pub(crate) order: Arc<Order>,
+    /// Where the present hop goes.
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
     leader: Leader,
@@ -88,6 +91,7 @@ impl Work {
         let leader = Leader { context, url, route, told: None };
         Self {
             order: Arc::new(luggage.order),
+            target: luggage.target,
             once: luggage.once,
             breaker: luggage.breaker,
             leader,

@@ -8,6 +8,7 @@ mod patience;
 pub mod port;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -86,31 +87,6 @@ impl Coordinator {
         let sleeper = self.sleepers.first().map(|(at, _)| *at);
         let deadline = self.patience.next_end();
         sleeper.into_iter().chain(deadline).min()
-    }
-
-    /// The queue.
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// The flights.
-    pub fn flights(&self) -> &Flights {
-        &self.flights
-    }
-
-    /// The slots over all hosts.
-    pub fn global(&self) -> &Slots {
-        &self.global
-    }
-
-    /// Whether nothing waits, runs or sleeps.
-    pub fn is_idle(&self) -> bool {
-        self.flights.is_empty()
-            && self.queue.is_empty()
-            && self.running.is_empty()
-            && self.sleepers.is_empty()
-            && self.patience.is_empty()
-            && self.global.taken() == 0
     }
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::dev::{MessageResponse, OneshotSender};
@@ -41,8 +42,9 @@ impl Coordinator {
             Some(card) => card.keeper().clone(),
             None => self.make_owner(ctx, &operate.scope),
         };
-        if let Some(host) = self.hosts.get(&keeper) {
-            host.do_send(operate);
+        if let Some(owner) = self.hosts.get(&keeper) {
+            owner.idle.store(false, Relaxed);
+            owner.addr.do_send(operate);
         }
     }
 
@@ -102,16 +104,19 @@ impl Handler<Reload> for Coordinator {
 
     fn handle(&mut self, Reload(plan): Reload, ctx: &mut Self::Context) {
         let limits = plan.limits();
-        let hosts: Vec<_> =
-            self.names.iter().map(|(key, name)| (key.clone(), plan.host(name))).collect();
-        self.seams.plan.store(Arc::new(plan));
-        for (key, policy) in hosts {
-            let slots_max = policy.concurrency;
-            if let Some(host) = self.hosts.get(&key) {
-                host.do_send(NewPolicy(Box::new(policy)));
-            }
-            self.machine.handle(Instant::now(), Input::Lane { lane: key, slots_max });
+        for (key, owner) in &self.hosts {
+            let policy = match &owner.name {
+                Some(name) => {
+                    let policy = plan.host(name);
+                    let (lane, slots_max) = (key.clone(), policy.concurrency);
+                    self.machine.handle(Instant::now(), Input::Lane { lane, slots_max });
+                    policy
+                }
+                None => plan.shared_scope(),
+            };
+            owner.addr.do_send(NewPolicy(Box::new(policy)));
         }
+        self.seams.plan.store(Arc::new(plan));
         let (global, queue_max) = (limits.global, limits.queue_max);
         self.step(ctx, Input::Resize { global, queue_max });
     }
@@ -122,12 +127,15 @@ impl Handler<Drain> for Coordinator {
 
     fn handle(&mut self, Drain { grace }: Drain, ctx: &mut Self::Context) -> Self::Result {
         let (sender, drained) = oneshot::channel();
-        self.draining = Some(sender);
+        self.draining.push(sender);
         self.step(ctx, Input::Drain);
         ctx.run_later(grace, |actor, ctx| {
-            if let Some(draining) = actor.draining.take() {
+            // Who drains with less patience ends it for all.
+            let cut = std::mem::take(&mut actor.draining);
+            if !cut.is_empty() {
                 actor.close(ctx);
-                let _ = draining.send(Drained::Cut);
+                actor.draining = cut;
+                actor.drained(Drained::Cut);
             }
         });
         Box::pin(async move { drained.await.unwrap_or(Drained::Cut) })
