@@ -66,8 +66,8 @@ async fn secrets_of_requests_that_cannot_be_sent_stay_secret() {
 
 #[test]
 fn secrets_of_a_builder_stay_secret() {
-    let mut options = TransportOptions::default();
-    options.proxy = Some("http://user:canary@127.0.0.1:9/".parse().unwrap());
+    let proxy = Some("http://user:canary@127.0.0.1:9/".parse().unwrap());
+    let options = TransportOptions { proxy, ..TransportOptions::default() };
     assert!(!format!("{options:?}").contains("canary"));
     let proxy = options.proxy.clone();
     let builder = Client::builder()
@@ -115,7 +115,7 @@ fn show(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {:?} {:?}", error.report(), error.record());
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(" {error} {error:?}"));
+        text = format!("{text} {error} {error:?}");
         cause = error.source();
     }
     text

@@ -146,7 +146,7 @@ async fn shorter_deadline_fails_only_its_owner_and_on_time() {
     let long = spawn(client.get(&url));
     eventually("it joined", || client.snapshot().coalesced == 1).await;
     let error = error(short).await;
-    assert!(began.elapsed() < Duration::from_millis(1_000), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
     let response = answer(long).await.unwrap();
     assert_eq!((response.status().as_u16(), response.report().attempts), (200, 1));
