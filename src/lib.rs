@@ -5,6 +5,7 @@ mod builder;
 mod client;
 pub mod config;
 mod context;
+mod engine;
 mod lifecycle;
 mod plan;
 mod redaction;
@@ -14,6 +15,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod turns;
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 
@@ -131,7 +130,7 @@ impl Head {
 }
 
 impl StreamingResponse {
-    /// An answer from its parts.
+    /// An answer whose body still runs.
     pub(crate) fn new(head: Head, body: BodyReader, record: Arc<CallRecord>) -> Self {
         Self { head, body, record }
     }
@@ -166,9 +165,9 @@ impl StreamingResponse {
         &self.record
     }
 
-    /// The next chunk; `None` at the end. A body that broke off ends in an error.
+    /// The next chunk; `None` at the end of a whole body, and after an error.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
-        self.body.next().await
+        self.body.chunk().await
     }
 
     /// The body as a stream of chunks.

@@ -8,20 +8,17 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Addr, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use http::StatusCode;
 use http::header::HeaderName;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
 use tokio::sync::oneshot;
 
 use crate::answer::Head;
-use crate::body::{self, BodyWriter};
-use crate::coordinator::Coordinator;
+use crate::body::{self, BodyWriter, ReaderGone};
 use crate::error::Error;
-use crate::host::Host;
 use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
@@ -39,8 +36,10 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
-    pub(crate) host: Addr<Host>,
-    pub(crate) coordinator: WeakAddr<Coordinator>,
+    /// Where it tells how it ended.
+    pub(crate) host: Recipient<Settled>,
+    /// Where it hands over the head of a stream.
+    pub(crate) opened: WeakRecipient<Opened>,
     /// Resolves when the attempt is called back.
     pub(crate) cancelled: oneshot::Receiver<()>,
 }
@@ -49,7 +48,6 @@ pub(crate) struct Run {
 struct Ended {
     outturn: Outturn,
     ending: Ending,
-    /// Whether its body is here or was handed over.
     delivered: Delivery,
 }
 
@@ -73,7 +71,7 @@ pub(crate) async fn run(mut run: Run) {
     }
     let classifier = match ended.delivered {
         Delivery::Whole => run.seams.classifier.as_ref(),
-        // Nobody here has seen the body.
+        // The body was its reader's: there is nothing left to judge by.
         Delivery::Stream => None,
     };
     let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
@@ -117,53 +115,61 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
                 ending.response_bytes += chunk.len() as u64;
                 if ending.response_bytes > run.trial.order.body_max as u64 {
                     let failure = TransportError::sent(ErrorKind::HttpResponseBodySize);
-                    return Ended::read(Err(failure.during(Phase::Read)), ending);
+                    return Ended::whole(Err(failure.during(Phase::Read)), ending);
                 }
                 bytes.push(chunk);
             }
             Ok(None) => break,
-            Err(failure) => return Ended::read(Err(failure), ending),
+            Err(failure) => return Ended::whole(Err(failure), ending),
         }
     }
     run.trial.marks.note(Mark::ReadEnd);
-    Ended::read(Ok(Arrival { head, body: bytes.whole() }), ending)
+    Ended::whole(Ok(Arrival { head, body: bytes.whole() }), ending)
 }
 
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
-async fn stream(run: &Run, head: Head, body: BodyStream, mut ending: Ending) -> Ended {
-    let Some(coordinator) = run.coordinator.upgrade() else {
+async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -> Ended {
+    let (writer, reader) = body::pipe(CHUNKS_MAX);
+    let Some(coordinator) = run.opened.upgrade() else {
         return Ended::failed(TransportError::sent(ErrorKind::ShuttingDown));
     };
-    let (writer, reader) = body::pipe();
-    let opened = Opened { attempt: run.trial.attempt, head: head.clone(), body: reader };
-    coordinator.do_send(opened);
-    let pumped = pump(run, body, &writer, &mut ending).await;
-    writer.end(pumped.clone().map_err(|failure| run.told(&failure, head.status)));
-    if pumped.is_ok() {
-        run.trial.marks.note(Mark::ReadEnd);
+    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), body: reader });
+    match pass_on(run, &mut body, &writer, &mut ending).await {
+        Ok(()) => {
+            run.trial.marks.note(Mark::ReadEnd);
+            writer.end(Ok(()));
+            Ended::streamed(Ok(Arrival { head, body: Bytes::new() }), ending)
+        }
+        Err(failure) => {
+            let error = Error::of_transport(&failure)
+                .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
+                .after_status(Some(head.status));
+            writer.end(Err(error));
+            Ended::streamed(Err(failure), ending)
+        }
     }
-    let outturn = pumped.map(|()| Arrival { head, body: Bytes::new() });
-    Ended { outturn, ending, delivered: Delivery::Stream }
 }
 
-/// Hands a body over until it ends, its reader goes, or the reader's time is up.
-async fn pump(
+/// Passes a body on to its reader, as fast as both go.
+async fn pass_on(
     run: &Run,
-    mut body: BodyStream,
+    body: &mut BodyStream,
     writer: &BodyWriter,
     ending: &mut Ending,
 ) -> Result<(), TransportError> {
-    let dropped = || TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
+    let left = |ReaderGone| TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
     loop {
         let next = tokio::select! {
             biased;
-            () = writer.closed() => return Err(dropped()),
-            next = run.next_chunk(&mut body, run.deadline) => next?,
+            gone = writer.reader_gone() => return Err(left(gone)),
+            next = run.next_chunk(body, run.deadline) => next?,
         };
         let Some(chunk) = next else { return Ok(()) };
         ending.response_bytes += chunk.len() as u64;
-        let handed = tokio::time::timeout_at(run.deadline.into(), writer.chunk(chunk)).await;
-        handed.map_err(|_| run.out_of_time())?.map_err(|_| dropped())?;
+        match tokio::time::timeout_at(run.deadline.into(), writer.write(chunk)).await {
+            Ok(written) => written.map_err(left)?,
+            Err(_) => return Err(run.out_of_time()),
+        }
     }
 }
 
@@ -250,14 +256,6 @@ impl Run {
         }
     }
 
-    /// A failure as the reader of a stream is told of it.
-    fn told(&self, failure: &TransportError, status: StatusCode) -> Error {
-        let order = &self.trial.order;
-        Error::of_transport(failure)
-            .at(order.method.clone(), order.safe_url.clone())
-            .after_status(Some(status))
-    }
-
     /// The error of an attempt whose time is up, telling whether a byte can have left.
     fn out_of_time(&self) -> TransportError {
         let marks = &self.trial.marks;
@@ -289,12 +287,16 @@ impl Run {
 }
 
 impl Ended {
-    fn failed(failure: TransportError) -> Self {
-        Self::read(Err(failure), Ending::default())
+    fn whole(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Whole }
     }
 
-    fn read(outturn: Outturn, ending: Ending) -> Self {
-        Self { outturn, ending, delivered: Delivery::Whole }
+    fn streamed(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Stream }
+    }
+
+    fn failed(failure: TransportError) -> Self {
+        Self::whole(Err(failure), Ending::default())
     }
 
     fn panicked() -> Self {
@@ -354,6 +356,9 @@ impl std::error::Error for Declined {}
 /// Turns of the event loop after which a dropped exchange has closed its socket.
 /// One for HTTP/1.1; HTTP/2 needs a second for the stream's reset to reach the connection.
 const CLOSE_TURNS: usize = 2;
+
+/// Chunks of a streamed body that may wait for a slow reader.
+const CHUNKS_MAX: usize = 8;
 
 /// An idle time above this is as good as none, and cannot overflow.
 const IDLE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -27,7 +27,7 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
 };
 use crate::order::Prepared;
 use crate::record::JournalEntry;
@@ -117,10 +117,15 @@ impl Coordinator {
         name: Option<HostName>,
         policy: HostPolicy,
     ) {
-        let weak = ctx.address().downgrade();
+        let own = ctx.address();
+        let demand = Demand {
+            report: own.clone().recipient().downgrade(),
+            opened: own.clone().recipient().downgrade(),
+            scope_opened: own.recipient().downgrade(),
+        };
         let idle = Arc::new(AtomicBool::new(true));
-        let publishes = idle.clone();
-        let host = Host::new(key.clone(), policy, self.seams.clone(), (weak, publishes));
+        let publishes = (demand, idle.clone());
+        let host = Host::new(key.clone(), policy, self.seams.clone(), publishes);
         self.hosts.insert(key.clone(), Owner { addr: host.start(), name, idle });
     }
 
@@ -153,7 +158,7 @@ impl Coordinator {
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
                 Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
-                Action::End(flight) => self.end(flight),
+                Action::End(flight) => self.end(now, flight),
             }
         }
         self.publish();
@@ -173,13 +178,13 @@ impl Coordinator {
     fn begin(&mut self, now: Instant, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         let Some(luggage) = caller.luggage.take() else { return };
-        self.works.insert(flight, Work::new(luggage, caller.origin.context, now));
+        self.works.insert(flight, Work::new(luggage, &caller.origin, now));
     }
 
     fn join(&mut self, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         caller.luggage = None;
-        caller.leader = self.works.get(&flight).map(|work| work.leader);
+        caller.leader = self.works.get(&flight).map(Work::leader);
         self.seams.registry.coalesced.fetch_add(1, Relaxed);
         if let Some(card) = self.seams.registry.host(&caller.origin.host) {
             card.coalesced.fetch_add(1, Relaxed);
@@ -193,22 +198,24 @@ impl Coordinator {
             debug_assert!(false, "a dispatched flight has a host and a payload");
             return;
         };
-        let context = self.seams.ids.span(Some(work.leader));
+        let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
         host.addr.do_send(Dispatch { offer, trial, once, breaker });
         self.publish_lane(&target.lane);
     }
 
-    fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
-        if let Some(host) = self.hosts.get(&target.keeper) {
-            host.addr.do_send(Abort { attempt, cause });
+    fn end(&mut self, now: Instant, flight: FlightId) {
+        let Some(work) = self.works.remove(&flight) else { return };
+        self.publish_lane(&work.order.host.key());
+        if let Some(rest) = work.rest(now, flight) {
+            self.seams.journal.write(JournalEntry::Flight(Arc::new(rest)));
         }
     }
 
-    fn end(&mut self, flight: FlightId) {
-        if let Some(work) = self.works.remove(&flight) {
-            self.publish_lane(&work.order.host.key());
+    fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
+        if let Some(host) = self.hosts.get(&target.keeper) {
+            host.addr.do_send(Abort { attempt, cause });
         }
     }
 
@@ -258,10 +265,10 @@ impl Handler<Cancel> for Coordinator {
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
         if let Some(mut caller) = self.callers.remove(&ticket) {
             let flight = self.machine.flights().flight_of(ticket);
-            let work = flight.and_then(|flight| self.works.get(&flight));
-            let end = End { flight, error: Some(kind), ..End::default() };
-            let record = Arc::new(caller.record(Instant::now(), work, end));
-            self.seams.journal.write(JournalEntry::Call(record.clone()));
+            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+            let record = self.leave(Instant::now(), &caller, end);
             let error = Error::new(kind, format!("the call was {}", kind.name()));
             caller.refuse(error, &record);
         }
@@ -286,7 +293,8 @@ impl Handler<Report> for Coordinator {
     fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
         let Report { attempt, verdict, brought, once } = report;
         if let Some(streaming) = self.streaming.remove(&attempt) {
-            self.finish_stream(streaming, brought.as_ref().map(|(_, record)| record.clone()));
+            let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
+            self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
         }
         let now = Instant::now();
         let mut onward = None;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler, WeakAddr};
+use actix::{Actor, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
@@ -20,8 +20,9 @@ use spillgate_core::verdict::Verdict;
 use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
-use crate::coordinator::Coordinator;
-use crate::messages::{Abort, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop};
+use crate::messages::{
+    Abort, Demand, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+};
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
@@ -36,7 +37,7 @@ pub(crate) struct Host {
     seams: Arc<Seams>,
     /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
     card: Option<Arc<HostCard>>,
-    coordinator: WeakAddr<Coordinator>,
+    demand: Demand,
     /// Tells the coordinator whether nothing would be lost by forgetting this host.
     idle: Arc<AtomicBool>,
     /// The breakers that the configuration gives routes of their own, as last heard.
@@ -68,7 +69,7 @@ impl Host {
         key: HostKey,
         policy: HostPolicy,
         seams: Arc<Seams>,
-        (coordinator, idle): (WeakAddr<Coordinator>, Arc<AtomicBool>),
+        (demand, idle): (Demand, Arc<AtomicBool>),
     ) -> Self {
         let card = seams.registry.host(&key);
         let rng = Rng::new(
@@ -79,7 +80,7 @@ impl Host {
             key,
             seams,
             card,
-            coordinator,
+            demand,
             idle,
             of_routes: HashMap::new(),
             offered: HashMap::new(),
@@ -125,8 +126,8 @@ impl Host {
             deadline: offered.deadline,
             probe,
             seams: self.seams.clone(),
-            host: ctx.address(),
-            coordinator: self.coordinator.clone(),
+            host: ctx.address().recipient(),
+            opened: self.demand.opened.clone(),
             cancelled,
         }));
     }
@@ -146,7 +147,7 @@ impl Host {
         }
         let once = offered.and_then(|offered| offered.once);
         let brought = self.brought.take();
-        if let Some(coordinator) = self.coordinator.upgrade() {
+        if let Some(coordinator) = self.demand.report.upgrade() {
             coordinator.do_send(Report { attempt, verdict, brought, once });
         }
     }
@@ -162,7 +163,9 @@ impl Host {
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) = (event.to, self.coordinator.upgrade()) {
+        if let (BreakerState::Open, Some(coordinator)) =
+            (event.to, self.demand.scope_opened.upgrade())
+        {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });
         }

@@ -18,7 +18,9 @@ use crate::error::Error;
 use crate::messages::Reply;
 use crate::order::{Ending, Order, Origin, Outturn, Trial};
 use crate::phases::PhaseMarks;
-use crate::record::{AttemptRecord, CallRecord, Decision, SpanContext, Wait, WaitCause};
+use crate::record::{
+    AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, Wait, WaitCause,
+};
 use crate::retry_after;
 use crate::transport::BodyStream;
 
@@ -47,11 +49,20 @@ pub(crate) struct Work {
     pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
-    pub(crate) leader: SpanContext,
+    leader: Leader,
     /// What the latest attempt brought.
     pub(crate) outturn: Option<Outturn>,
     pub(crate) hops: u32,
     story: Story,
+}
+
+/// The call that began a flight, in whose trace the attempts are told.
+struct Leader {
+    context: SpanContext,
+    url: Arc<str>,
+    route: Option<Arc<str>>,
+    /// How many attempts its record told, once it has left.
+    told: Option<usize>,
 }
 
 /// What happened so far, for records.
@@ -74,8 +85,10 @@ struct Waiting {
 }
 
 impl Work {
-    pub(crate) fn new(luggage: Luggage, leader: SpanContext, now: Instant) -> Self {
+    pub(crate) fn new(luggage: Luggage, origin: &Origin, now: Instant) -> Self {
         let waiting = Some(Waiting { since: now, asleep_until: None });
+        let (context, url, route) = (origin.context, origin.url.clone(), origin.route.clone());
+        let leader = Leader { context, url, route, told: None };
         Self {
             order: Arc::new(luggage.order),
             target: luggage.target,
@@ -86,6 +99,30 @@ impl Work {
             hops: 0,
             story: Story { waiting, ..Story::default() },
         }
+    }
+
+    /// The span of the call that began it.
+    pub(crate) fn leader(&self) -> SpanContext {
+        self.leader.context
+    }
+
+    /// A caller leaves while the flight goes on; if it began the flight, what comes is told later.
+    pub(crate) fn left_by(&mut self, caller: &Caller) {
+        if caller.origin.context == self.leader.context {
+            self.leader.told = Some(self.story.attempts.len());
+        }
+    }
+
+    /// What happened since the leader left, told when the flight ends.
+    pub(crate) fn rest(mut self, now: Instant, flight: FlightId) -> Option<FlightRecord> {
+        let mut attempts = self.story.attempts.split_off(self.leader.told?);
+        attempts.extend(self.story.current.map(|trial| {
+            let error = Some(ErrorKind::Cancelled);
+            trial.record(now, Ending { error, ..Ending::default() })
+        }));
+        let Leader { context, url, route, .. } = self.leader;
+        let record = FlightRecord { flight, leader: context, url, route, attempts };
+        (!record.attempts.is_empty()).then_some(record)
     }
 
     /// An attempt goes out: the waiting is over.
@@ -158,6 +195,8 @@ pub(crate) struct End {
     pub(crate) status: Option<u16>,
     pub(crate) error: Option<ErrorKind>,
     pub(crate) retry_at: Option<Instant>,
+    /// Whether its flight goes on for others.
+    pub(crate) goes_on: bool,
 }
 
 impl Caller {
@@ -166,7 +205,8 @@ impl Caller {
         let mut story = work.map(|work| work.story.clone()).unwrap_or_default();
         story.end_waiting(now);
         if let Some(trial) = story.current.take() {
-            let ending = Ending { error: end.error, status: end.status, ..Ending::default() };
+            let (error, status, goes_on) = (end.error, end.status, end.goes_on);
+            let ending = Ending { status, error, goes_on, ..Ending::default() };
             story.attempts.push(trial.record(now, ending));
         }
         if self.leader.is_some() {
@@ -231,7 +271,36 @@ impl Caller {
 
 /// A call that streams: answered already, but its record waits for the body's end.
 pub(crate) struct Streaming {
-    pub(crate) record: CallRecord,
+    /// Without the attempt, whose own record comes with its end.
+    record: CallRecord,
+    trial: Option<Arc<Trial>>,
+}
+
+impl Streaming {
+    /// A stream whose head is there, with the record of its call so far.
+    pub(crate) fn new(mut record: CallRecord, work: Option<&Work>) -> Self {
+        record.attempts.pop();
+        Self { record, trial: work.and_then(|work| work.story.current.clone()) }
+    }
+
+    /// The record of the call, once its attempt has ended.
+    pub(crate) fn ended(self, attempt: Option<Arc<AttemptRecord>>) -> CallRecord {
+        let Self { mut record, .. } = self;
+        if let Some(attempt) = attempt {
+            record.ended = attempt.ended;
+            record.error = attempt.error;
+            record.attempts.push(attempt);
+        }
+        record
+    }
+
+    /// The record of a call whose stream ends with the client.
+    pub(crate) fn cut(self, now: Instant) -> CallRecord {
+        let (status, error) = (self.record.status, Some(ErrorKind::ShuttingDown));
+        let ending = Ending { status, error, ..Ending::default() };
+        let attempt = self.trial.as_ref().map(|trial| trial.record(now, ending));
+        self.ended(attempt)
+    }
 }
 
 const DECISIONS_MAX: usize = 64;

@@ -6,6 +6,7 @@
 //! not.
 
 mod address;
+mod admission;
 pub mod answer;
 mod attempt;
 pub mod body;
@@ -37,5 +38,8 @@ mod trace_ids;
 pub mod transport;
 mod userinfo;
 
+pub use coordinator::Coordinator;
+pub use fetch::Fetch;
 pub use intake::REPEATABLE;
+pub use messages::{Cancel, Drain, Drained, ForceOpen, Inspect, Reload, Reset};
 pub use spillgate_core as core;

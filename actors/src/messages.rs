@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::Message;
+use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
@@ -115,6 +115,14 @@ pub(crate) struct Report {
 pub(crate) struct ScopeOpened {
     pub(crate) scope: ScopeKey,
     pub(crate) until: Option<Instant>,
+}
+
+/// A host's way back to its coordinator; weak, or the two would keep each other alive.
+#[derive(Clone)]
+pub(crate) struct Demand {
+    pub(crate) report: WeakRecipient<Report>,
+    pub(crate) opened: WeakRecipient<Opened>,
+    pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
 }
 
 /// Asks for the published state of everything.

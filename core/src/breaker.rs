@@ -147,8 +147,8 @@ impl Breaker {
 
     /// Lets time pass: a probe that outstayed its lease fails, a forced opening ends.
     pub fn wake(&mut self, now: Instant, rng: &mut Rng) -> Option<BreakerEvent> {
-        if let Some(event) = self.end_forced(now) {
-            return Some(event);
+        if self.forced.is_some() {
+            return self.end_forced(now);
         }
         let Phase::HalfOpen { leases, .. } = &self.phase else { return None };
         let expired = leases.iter().any(|(_, expiry)| *expiry <= now);

@@ -1,11 +1,20 @@
 //! Integration tests: one binary, real sockets, the drill as the upstream.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what tests share fails by panicking, as they do"
+)]
+
 mod alone;
 mod basics;
 mod bench;
 mod breaking;
 mod deadlines;
+mod demo;
 mod door;
+mod examples;
 mod lifecycles;
 mod lifetimes;
 mod limits;
@@ -15,6 +24,8 @@ mod redirects;
 mod refusals;
 mod registry;
 mod retries;
+mod runtimes;
 mod secrets;
 mod sharing;
+mod spans;
 mod streaming;

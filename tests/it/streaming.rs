@@ -92,7 +92,7 @@ async fn stream_cut_by_a_shutdown_does_not_look_whole() {
     let mut response = call.await.unwrap();
     client.shutdown(Duration::from_millis(50)).await;
     let error = read(&mut response).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::HttpResponseIncomplete, "{error}");
+    assert_eq!(error.kind(), ErrorKind::ShuttingDown, "{error}");
 }
 
 #[tokio::test]

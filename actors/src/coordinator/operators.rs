@@ -13,9 +13,9 @@ use spillgate_core::coordinator::port::Input;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
 
+use crate::admission;
 use crate::answer::Response;
 use crate::coordinator::Coordinator;
-use crate::door;
 use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
@@ -23,9 +23,19 @@ use crate::messages::{
     Cancel, Drain, Drained, ForceOpen, Inspect, NewPolicy, Operate, Reload, Reply, Reset, Stop,
 };
 use crate::order::Delivery;
+use crate::record::JournalEntry;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
+    /// Ends every call, streams included: what their attempts report later says nothing new.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
+    }
+
     /// Passes an order to the actor that owns the scope's breaker, making it if need be.
     fn operate(&mut self, ctx: &mut Context<Self>, operate: Operate) {
         let keeper = match self.seams.registry.scope(&operate.scope) {
@@ -123,7 +133,7 @@ impl Handler<Drain> for Coordinator {
             // Who drains with less patience ends it for all.
             let cut = std::mem::take(&mut actor.draining);
             if !cut.is_empty() {
-                actor.step(ctx, Input::Close);
+                actor.close(ctx);
                 actor.draining = cut;
                 actor.drained(Drained::Cut);
             }
@@ -136,7 +146,7 @@ impl Handler<Stop> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.step(ctx, Input::Close);
+        self.close(ctx);
         ctx.stop();
     }
 }
@@ -154,7 +164,7 @@ impl Handler<Fetch> for Coordinator {
     fn handle(&mut self, fetch: Fetch, ctx: &mut Self::Context) -> Self::Result {
         let ticket = fetch.ticket();
         let coordinator = ctx.address();
-        match door::check(&self.seams, fetch, Delivery::Whole) {
+        match admission::check(&self.seams, fetch, Delivery::Whole) {
             Err(error) => {
                 Pending { ticket, coordinator, answer: Box::pin(std::future::ready(Err(error))) }
             }
@@ -163,7 +173,7 @@ impl Handler<Fetch> for Coordinator {
                 self.admit(ctx, call, Reply::Whole(sender));
                 let answer = async move {
                     let _inside = inside;
-                    receiver.await.unwrap_or_else(|_| Err(door::lost()))
+                    receiver.await.unwrap_or_else(|_| Err(admission::lost()))
                 };
                 Pending { ticket, coordinator, answer: Box::pin(answer) }
             }
