@@ -1,6 +1,7 @@
 //! `spillgate demo` as its users run it.
 
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -58,7 +59,34 @@ fn collector_that_cannot_be_one_is_a_usage_error() {
     assert!(output.stdout.is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_its_accounts() {
+    for signal in ["-INT", "-TERM"] {
+        let mut command = command(&["--seconds", "0", "--json", "--otlp", ""]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut talk = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let mut line = String::new();
+        talk.read_line(&mut line).expect("it names its listeners");
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        let output = child.wait_with_output().expect("it ends");
+        let told: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+        assert_eq!(output.status.code(), Some(0), "{told:#}");
+        assert_eq!(told["calls"], told["answers"]);
+    }
+}
+
 fn demo(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the command runs")
+}
+
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spillgate"));
     command.arg("demo").args(arguments);
     for variable in std::env::vars().map(|(name, _)| name) {
@@ -66,5 +94,5 @@ fn demo(arguments: &[&str]) -> Output {
             command.env_remove(variable);
         }
     }
-    command.output().expect("the command runs")
+    command
 }
