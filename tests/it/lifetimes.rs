@@ -61,7 +61,7 @@ async fn draining_refuses_the_new_and_lets_the_rest_end() {
     let after = client.get(drill.url("/ok")).send().await.unwrap_err();
     assert_eq!(after.kind(), ErrorKind::ShuttingDown);
     assert_eq!(client.shutdown(Duration::ZERO).await, Drained::Cut);
-    assert!(drill.read(|ledger| ledger.aborted_in_all()) == 0);
+    assert!(drill.read(spillgate::testing::ledger::Ledger::aborted_in_all) == 0);
 }
 
 #[tokio::test]
