@@ -95,7 +95,7 @@ fn full_queue_rejects_without_sending() {
     assert!(!rejected.is_empty());
     assert!(rejected.iter().all(|row| row["error_kind"] == "queue_full" && row["attempts"] == 0));
     assert_eq!(output.status.code(), Some(7), "{}", talk(&output));
-    assert_eq!(drill.hits() as usize, 20 - rejected.len());
+    assert_eq!(drill.hits(), 20 - rejected.len() as u64);
 }
 
 #[test]
