@@ -30,6 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Shows the whole thing at work on this machine: failing upstreams, a service, live numbers
+    #[command(after_help = "Example:\n  spillgate demo --seconds 10 --json")]
     Demo(demo::DemoArgs),
     /// Fetches URLs and prints one JSON object for each
     Fetch(Box<fetch::args::FetchArgs>),
