@@ -92,6 +92,8 @@ struct Course<'a> {
     url: &'a str,
     policy: HostPolicy,
     deadline: Deadline,
+    /// Until when an open circuit is waited for: no longer for a file than for an answer.
+    patience: Instant,
     key: Option<Key>,
     attempts_max: u32,
     is_repeatable: bool,
@@ -120,6 +122,7 @@ async fn fetch(worker: &Worker, job: Job) -> Done {
         return worker.finish(shown, &outturn, tally, None);
     }
     let mut course = worker.course(&entry, file.is_some(), permit);
+    let mut broken = None;
     loop {
         let request = course.request(&tally);
         let outturn = match &file {
@@ -134,9 +137,14 @@ async fn fetch(worker: &Worker, job: Job) -> Done {
             tally.decisions.extend(explain::lines(&shown, &outturn, before));
         }
         tally.add(&outturn);
-        if !course.goes_on(&outturn, &tally).await {
-            return worker.finish(shown, &outturn, tally, file);
+        if course.goes_on(&outturn, &tally).await {
+            broken = Some(outturn).filter(|outturn| outturn.is_broken).or(broken);
+            continue;
         }
+        // A body that broke says more than the refusal to begin it anew.
+        let is_refused = matches!(outturn.end(), End::Failed(_, ErrorClass::Rejected));
+        let last = broken.filter(|_| is_refused).unwrap_or(outturn);
+        return worker.finish(shown, &last, tally, file);
     }
 }
 
@@ -222,6 +230,7 @@ impl Worker {
             worker: self,
             url,
             deadline: Deadline::after(self.template.deadline.unwrap_or(planned)),
+            patience: Deadline::after(self.template.deadline.unwrap_or(policy.deadline)).instant(),
             attempts_max: retries.unwrap_or(policy.retry.attempts_max),
             policy,
             is_repeatable: by_method || key.is_some(),
@@ -266,12 +275,12 @@ impl Course<'_> {
             return true;
         }
         let at = self.time_after_refusal(error, tally);
-        let Some(at) = at.filter(|at| *at < self.deadline.instant()) else { return false };
+        let Some(at) = at.filter(|at| *at < self.patience) else { return false };
         // Who waits here is not inside the client: a host that is down must not keep others out.
         self.permit = None;
         sleep_until(at.into()).await;
         let room = Arc::clone(&self.worker.room).acquire_owned();
-        let entered = timeout_at(self.deadline.instant().into(), room).await;
+        let entered = timeout_at(self.patience.into(), room).await;
         self.permit = entered.ok().and_then(Result::ok);
         self.permit.is_some()
     }
