@@ -8,7 +8,7 @@ use std::time::Instant;
 use actix::{Actor, AsyncContext, Context, Handler, WeakAddr};
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, HostKey};
-use spillgate_core::event::{BreakerEvent, BreakerState};
+use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
@@ -128,15 +128,17 @@ impl Host {
     fn announce(&mut self, event: BreakerEvent) {
         let breaker = self.machine.scopes().breaker(&event.scope);
         let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
-        self.seams.registry.publish(&event.scope, &self.key, event.to, stance);
+        let state = breaker.map_or(BreakerState::Closed, Breaker::state);
+        self.seams.registry.publish(&event.scope, &self.key, state, stance);
         tracing::info!(
             scope = &*event.scope,
+            shadow = event.mode == BreakerMode::Shadow,
             from = event.from.name(),
             to = event.to.name(),
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) = (event.to, self.coordinator.upgrade()) {
+        if let (BreakerState::Open, Some(coordinator)) = (state, self.coordinator.upgrade()) {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });
         }

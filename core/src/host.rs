@@ -222,6 +222,7 @@ impl Host {
         match admission {
             Admission::Admit(pass) => Ok(pass),
             Admission::Refuse { until } => Err(Refusal { gate: Gate::Breaker, until }),
+            Admission::Await { until } => Err(Refusal { gate: Gate::Probe, until: Some(until) }),
         }
     }
 

@@ -186,6 +186,16 @@ impl HostPolicy {
             let problem = format!("{} is no share; expected above 0, to 1", breaker.failure_rate);
             return Err(PolicyError { setting: "breaker.failure_rate", problem });
         }
+        if breaker.window_calls == Some(0) {
+            return refuse("breaker.window_calls", "0 calls hold nothing; expected at least 1");
+        }
+        if let Some(slow) = breaker.slow
+            && (slow.limit.is_zero() || !(slow.rate > 0.0 && slow.rate <= 1.0))
+        {
+            let problem = format!("a limit of {:?} and a share of {}", slow.limit, slow.rate);
+            let problem = format!("{problem}; expected above zero, and above 0, to 1");
+            return Err(PolicyError { setting: "breaker.slow", problem });
+        }
         if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
             return refuse("breaker", "reset_timeout and window must be above zero");
         }

@@ -1,6 +1,11 @@
+mod modes;
+mod slow;
+
+use std::time::Duration;
+
 use super::*;
 use crate::advice::ErrorKind;
-use crate::breaker::options::Ignored;
+use crate::breaker::options::{Ignored, SlowCalls, SlowCount};
 use crate::outcome::Exposure;
 
 struct Bench {
@@ -19,7 +24,7 @@ impl Bench {
     fn pass(&mut self) -> Pass {
         match self.breaker.admit(self.now).0 {
             Admission::Admit(pass) => pass,
-            Admission::Refuse { until } => panic!("refused until {until:?}"),
+            other @ (Admission::Refuse { .. } | Admission::Await { .. }) => panic!("{other:?}"),
         }
     }
 

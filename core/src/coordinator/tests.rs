@@ -1,7 +1,10 @@
 mod sharing;
+mod verdicts;
 
 use super::*;
-use crate::call::{FlightKey, HostKey, Priority, Repeat};
+use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
+use crate::coordinator::refusals::SLOT_PAUSE;
+use crate::verdict::Refusal;
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {
