@@ -172,8 +172,8 @@ impl Breaker {
     /// Lets time pass: a probe that outstayed its lease fails, attempts grow too old, a ramp or a
     /// forced opening ends.
     pub fn wake(&mut self, now: Instant, rng: &mut Rng) -> Option<BreakerEvent> {
-        if let Some(event) = self.end_forced(now) {
-            return Some(event);
+        if self.forced.is_some() {
+            return self.end_forced(now);
         }
         let reason = match &mut self.phase {
             Phase::Closed { trip, ramp } => {

@@ -249,6 +249,18 @@ fn forced_opening_ends_on_time_even_if_nobody_wakes_it() {
     assert_eq!(pass.generation, bench.breaker.generation(), "its outcome counts");
 }
 
+/// Seed 966 of the simulator.
+#[test]
+fn lease_that_ends_below_a_forced_opening_changes_nothing() {
+    let mut bench = Bench::tripped();
+    bench.advance(60);
+    bench.pass();
+    bench.breaker.force_open(bench.now, None);
+    bench.advance(60);
+    assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
+    assert_eq!(bench.breaker.stance(), Stance::Refusing { until: None });
+}
+
 #[test]
 fn new_options_keep_it_open_with_the_time_left() {
     let mut bench = Bench::tripped();
