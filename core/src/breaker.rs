@@ -178,7 +178,7 @@ impl Breaker {
         let reason = match &mut self.phase {
             Phase::Closed { trip, ramp } => {
                 *ramp = ramp.take().filter(|ramp| ramp.end() > now);
-                trip.age(now, &self.options).filter(|_| self.forced.is_none())?
+                trip.age(now, &self.options)?
             }
             Phase::HalfOpen { probes, .. } => {
                 probes.next_expiry().filter(|expiry| *expiry <= now)?;
@@ -259,8 +259,10 @@ impl Breaker {
 
     /// When [`Breaker::wake`] has something to do.
     pub fn next_wake(&self) -> Option<Instant> {
-        if let Some(Forced::Open { until, .. }) = self.forced {
-            return until;
+        match self.forced {
+            Some(Forced::Open { until, .. }) => return until,
+            Some(Forced::Closed) => return None,
+            None => {}
         }
         match &self.phase {
             Phase::Closed { trip, ramp } => {

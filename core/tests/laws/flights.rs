@@ -87,6 +87,7 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
         key: key.map(|byte| FlightKey([byte; 32])),
         repeat: Repeat::Always,
         attempts_max: None,
+        timeout: None,
         breaker: BreakerUse::Guarded,
     }
 }

@@ -146,6 +146,7 @@ impl Wish {
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
             attempts_max: self.attempts_max,
+            timeout: None,
             breaker: self.breaker,
         }
     }
@@ -194,7 +195,11 @@ fn policy(rng: &mut Rng) -> HostPolicy {
                 jitter: pick(rng, &[Jitter::Full, Jitter::Equal, Jitter::None]),
                 ..BackoffOptions::default()
             },
-            budget: BudgetOptions { ratio: pick(rng, &[0.1, 0.5]), initial, cap: 10.0 },
+            budget: BudgetOptions {
+                ratio: pick(rng, &[0.1, 0.5]),
+                initial,
+                ..BudgetOptions::default()
+            },
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),

@@ -294,7 +294,7 @@ impl Keeper {
                 reach.hit(Mark::SlotGate);
             }
             Gate::Budget => reach.hit(Mark::BudgetGate),
-            Gate::Breaker => self.model(&offer.scope).refusal(now, reach),
+            Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
         }
     }
 
