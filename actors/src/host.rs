@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
 use crate::coordinator::Coordinator;
-use crate::messages::{Abort, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop};
+use crate::messages::{
+    Abort, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+};
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
@@ -86,6 +88,11 @@ impl Host {
                 Action::Cancel(attempt) => drop(self.cancels.remove(&attempt)),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Limit(slots_max) => {
+                    if let Some(coordinator) = self.coordinator.upgrade() {
+                        coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
+                    }
+                }
             }
         }
         self.publish();

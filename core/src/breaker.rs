@@ -11,6 +11,7 @@
 pub mod options;
 pub mod probe;
 mod ramp;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod trip;
@@ -361,37 +362,6 @@ impl Breaker {
         self.phase = phase;
         self.generation.0 += 1;
         self.event(from, now)
-    }
-
-    /// The state that events tell of: in shadow, the one it would have.
-    fn told(&self) -> BreakerState {
-        match (self.forced, &self.phase) {
-            (Some(Forced::Open { .. }), _) | (None, Phase::Open(_)) => BreakerState::Open,
-            (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => BreakerState::Closed,
-            (None, Phase::HalfOpen { .. }) => BreakerState::HalfOpen,
-        }
-    }
-
-    fn event(&self, from: BreakerState, at: Instant) -> BreakerEvent {
-        let (opened_at, reason, retry_at) = match (self.forced, &self.phase) {
-            (Some(Forced::Open { since, until }), _) => {
-                (Some(since), Some(OpenReason::Forced), until)
-            }
-            (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => (None, None, None),
-            (None, Phase::Open(opening)) => {
-                (Some(opening.since), Some(opening.reason), Some(opening.until))
-            }
-            (None, Phase::HalfOpen { opening, .. }) => {
-                (Some(opening.since), Some(opening.reason), None)
-            }
-        };
-        let (scope, mode, to) = (self.scope.clone(), self.told_mode(), self.told());
-        BreakerEvent { scope, mode, from, to, at, opened_at, reason, retry_at }
-    }
-
-    /// What an operator forces is enforced, in shadow, too.
-    fn told_mode(&self) -> BreakerMode {
-        if self.forced.is_some() { BreakerMode::Enforcing } else { self.options.mode }
     }
 }
 

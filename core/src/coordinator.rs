@@ -69,6 +69,11 @@ impl Coordinator {
             }
             Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
             Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
+            Input::LaneLimit { lane, slots_max } => {
+                if self.queue.has_lane(&lane) {
+                    self.queue.set_lane(&lane, slots_max);
+                }
+            }
             Input::DropLane(lane) => self.queue.drop_lane(&lane),
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);

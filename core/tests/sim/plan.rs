@@ -8,6 +8,7 @@ use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
     BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
 };
+use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rng::Rng;
 
@@ -203,6 +204,7 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
+        limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
     }
 }
 

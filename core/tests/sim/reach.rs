@@ -66,6 +66,8 @@ marks! {
     Bypassed,
     SharedScope,
     CeilingLowered,
+    LimitLowered,
+    LimitRaised,
     GlobalFull,
     LaneFullOthersRun,
     LessUrgentShare,

@@ -29,6 +29,8 @@ pub(crate) struct Supply {
 struct Keeper {
     key: HostKey,
     policy: HostPolicy,
+    /// Its slots, below the ceiling of its policy.
+    limit: u32,
     breakers: BTreeMap<ScopeKey, Model>,
     configured: BTreeSet<ScopeKey>,
     offers: BTreeMap<AttemptId, Offer>,
@@ -120,7 +122,7 @@ impl Supply {
         assert!(keeper.running.insert(id, None).is_none(), "{id:?} starts once");
         let slots = keeper.own_slots();
         let lends = offer.lane == keeper.key;
-        assert!(!lends || slots <= keeper.policy.concurrency as usize, "{slots} slots of the host");
+        assert!(!lends || slots <= keeper.limit as usize, "{slots} slots of the host");
         let hop = self.hops.entry(id.flight).or_default();
         hop.starts += 1;
         let attempts_max = offer.attempts_max.unwrap_or(keeper.policy.retry.attempts_max);
@@ -201,6 +203,15 @@ impl Supply {
         self.keepers[host].model(&event.scope).event(now, event, reach);
     }
 
+    /// A host moves its limit.
+    pub(crate) fn limit(&mut self, host: usize, slots_max: u32, reach: &mut Reach) {
+        let keeper = &mut self.keepers[host];
+        assert!(slots_max >= 1 && slots_max <= keeper.policy.concurrency, "{slots_max} slots");
+        reach.hit_if(Mark::LimitLowered, slots_max < keeper.limit);
+        reach.hit_if(Mark::LimitRaised, slots_max > keeper.limit);
+        keeper.limit = slots_max;
+    }
+
     /// A host has done all it wanted for now.
     pub(crate) fn rest(&mut self, now: Instant, index: usize, host: &Host) {
         let keeper = &mut self.keepers[index];
@@ -226,6 +237,7 @@ impl Keeper {
     fn new(key: HostKey, policy: HostPolicy) -> Self {
         Self {
             key,
+            limit: policy.concurrency,
             policy,
             breakers: BTreeMap::new(),
             configured: BTreeSet::new(),
@@ -290,7 +302,7 @@ impl Keeper {
                 reach.hit(Mark::Paced);
             }
             Gate::Slot => {
-                assert!(self.own_slots() >= self.policy.concurrency as usize, "a slot was free");
+                assert!(self.own_slots() >= self.limit as usize, "a slot was free");
                 reach.hit(Mark::SlotGate);
             }
             Gate::Budget => reach.hit(Mark::BudgetGate),
