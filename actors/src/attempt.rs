@@ -11,9 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::{Addr, WeakAddr};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
+use spillgate_core::quota::Quota;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answer::Head;
@@ -184,8 +185,12 @@ fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Out
         }
     };
     let headers = &arrival.head.headers;
-    let hint = retry_after::read(headers, Instant::now(), SystemTime::now());
+    let wall = SystemTime::now();
+    let hint = retry_after::read(headers, Instant::now(), wall);
+    let unix_now = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let quota = Quota::read(|name| headers.get(name).map(HeaderValue::as_bytes), unix_now);
     let evidence = Evidence::of_status(arrival.head.status.as_u16(), hint);
+    let evidence = Evidence { quota, ..evidence };
     let Some(classifier) = &seams.classifier else { return (evidence, Ok(arrival)) };
     let asked = AssertUnwindSafe(|| classifier(&arrival.head, &arrival.body));
     match std::panic::catch_unwind(asked).unwrap_or(Judgement::ByStatus) {

@@ -96,7 +96,8 @@ impl Coordinator {
     pub fn next_wake(&self) -> Option<Instant> {
         let sleeper = self.sleepers.first().map(|(at, _)| *at);
         let deadline = self.patience.next_end();
-        sleeper.into_iter().chain(deadline).min()
+        let release = self.queue.next_release();
+        sleeper.into_iter().chain(deadline).chain(release).min()
     }
 
     /// The queue.
@@ -238,6 +239,7 @@ impl Coordinator {
             self.refuse(ticket, flight, ErrorKind::DeadlineExceeded, None);
             self.leave(ticket, AbortCause::Deadline);
         }
+        self.queue.release(now);
         while let Some((at, id)) = self.sleepers.first().copied()
             && at <= now
         {
@@ -290,11 +292,21 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
         let (lane, rank) = (flight.target.lane.clone(), flight.rank());
-        match self.queue.push(id, &lane, rank) {
+        let pushed = self.queue.push(id, &lane, rank);
+        flight.arrival = self.queue.arrival(id);
+        match pushed {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
         }
+    }
+
+    /// Lets a flight wait at the place that it left for its turn.
+    fn requeue(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        let Some(arrival) = flight.arrival else { return self.enqueue(id) };
+        flight.stage = Stage::Queued;
+        self.queue.put_back(id, &flight.target.lane, flight.rank(), arrival);
     }
 
     fn sleep(&mut self, id: FlightId, at: Instant) {

@@ -42,6 +42,8 @@ pub struct Flight {
     pub has_result: bool,
     /// What its next attempt costs.
     pub cost: Cost,
+    /// Its latest place in the queue.
+    pub arrival: Option<u64>,
     key: Option<FlightKey>,
     waiters: BTreeMap<Ticket, Waiter>,
 }
@@ -193,6 +195,7 @@ impl Flight {
             tries: 0,
             has_result: false,
             cost: Cost::Free,
+            arrival: None,
             key: spec.key,
             waiters: BTreeMap::from([(spec.ticket, waiter)]),
         }

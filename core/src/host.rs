@@ -1,6 +1,7 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
-//! An offer passes its gates in one turn (deadline, pace, slot, budget, breaker), the breaker last
+//! An offer passes its gates in one turn (deadline, pace, rate, slot, budget,
+//! breaker), the breaker last
 //! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::advice::ErrorKind;
+use crate::allowance::{Allowances, QuotaUse};
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
@@ -22,6 +24,7 @@ use crate::limit::{Limit, Load};
 use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::pace::Pace;
 use crate::policy::HostPolicy;
+use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
@@ -111,6 +114,8 @@ pub struct Host {
     slots: Slots,
     limit: Limit,
     pace: Pace,
+    allowances: Allowances,
+    rate: Option<Rate>,
     budget: Budget,
     running: BTreeMap<AttemptId, Running>,
     actions: VecDeque<Action>,
@@ -134,8 +139,10 @@ impl Host {
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
             key,
+            rate: policy.rate.map(Rate::new),
             policy,
             pace: Pace::default(),
+            allowances: Allowances::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             last_serial: 0,
@@ -180,15 +187,15 @@ impl Host {
         &self.scopes
     }
 
-    /// Until when the server asked to be left alone.
+    /// Until when the server asked to be left alone, or a quota of it is used up.
     pub fn held_until(&self, now: Instant) -> Option<Instant> {
-        self.pace.held_until(now)
+        self.pace.held_until(now).max(self.allowances.held_until(now))
     }
 
     /// Whether nothing would be lost by forgetting this host: nothing runs, everything is closed.
     pub fn is_idle(&self, now: Instant) -> bool {
         self.running.is_empty()
-            && self.pace.held_until(now).is_none()
+            && self.held_until(now).is_none()
             && self.limit.next_rest().is_none()
             && self.scopes.is_forgettable()
     }
@@ -211,6 +218,12 @@ impl Host {
         }
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
             return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+        }
+        if let Some(until) = self.allowances.wait_until(now, &offer.scope, &mut self.rng) {
+            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+        }
+        if let Some(Err(until)) = self.rate.map(|rate| rate.ready(now)) {
+            return Err(Refusal { gate: Gate::Rate, until: Some(until) });
         }
         if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal { gate: Gate::Slot, until: None });
@@ -243,6 +256,10 @@ impl Host {
             let payment = self.budget.spend();
             debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
         }
+        self.allowances.spend(&offer.scope);
+        if let Some(rate) = &mut self.rate {
+            rate.take(now);
+        }
         let attempt = offer.attempt;
         let timeout = offer.timeout.unwrap_or(self.policy.timeouts.attempt);
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
@@ -272,6 +289,11 @@ impl Host {
         }
         if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
             self.pace.hold(now, hint);
+        }
+        if let (Some(quota), QuotaUse::Obey) = (evidence.quota, self.policy.quota) {
+            let scope = &running.offer.scope;
+            let others = self.running.values().filter(|other| other.offer.scope == *scope);
+            self.allowances.learn(now, scope, quota, others.count() as u64);
         }
         let verdict = self.judge(now, &running, &evidence);
         self.report(attempt, verdict);

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
+use crate::quota::Quota;
 
 /// What an attempt says about the upstream's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +57,8 @@ pub struct Evidence {
     pub hint: Option<Instant>,
     /// How long the attempt took; of a streamed answer, to its head.
     pub took: Option<Duration>,
+    /// What the answer tells of the upstream's quota.
+    pub quota: Option<Quota>,
 }
 
 impl Evidence {
@@ -63,13 +66,21 @@ impl Evidence {
     pub fn of_status(status: u16, hint: Option<Instant>) -> Self {
         let outcome = Outcome::of_status(status);
         let exposure = Exposure::MaybeSent;
-        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None }
+        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None, quota: None }
     }
 
     /// The evidence of an attempt that ended in an error.
     pub fn of_error(kind: ErrorKind, exposure: Exposure) -> Self {
         let outcome = Outcome::of_error(kind);
-        Self { outcome, kind: Some(kind), status: None, exposure, hint: None, took: None }
+        Self {
+            outcome,
+            kind: Some(kind),
+            status: None,
+            exposure,
+            hint: None,
+            took: None,
+            quota: None,
+        }
     }
 
     /// The same, of an attempt that took this long.

@@ -6,10 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::allowance::QuotaUse;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
 use crate::limit::LimitOptions;
+use crate::rate::RateOptions;
 
 /// What applies to the calls of one host.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,10 @@ pub struct HostPolicy {
     pub concurrency: u32,
     /// How the limit moves below that ceiling.
     pub limit: LimitOptions,
+    /// The most attempts over time; `None` sets no bound.
+    pub rate: Option<RateOptions>,
+    /// Whether quotas that the server tells of are minded.
+    pub quota: QuotaUse,
 }
 
 /// The bounds within one attempt.
@@ -81,6 +87,8 @@ impl Default for HostPolicy {
             breaker: BreakerOptions::standard(),
             concurrency: 6,
             limit: LimitOptions::default(),
+            rate: None,
+            quota: QuotaUse::Obey,
         }
     }
 }
@@ -119,6 +127,12 @@ impl HostPolicy {
         self.check_breaker()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
+        }
+        if let Some(RateOptions { per_second, burst }) = self.rate
+            && !(per_second.is_finite() && per_second > 0.0 && burst > 0)
+        {
+            let problem = format!("{per_second} a second in bursts of {burst} lets no call pass");
+            return Err(PolicyError { setting: "rate", problem });
         }
         if self.limit.floor > self.concurrency {
             let (floor, ceiling) = (self.limit.floor, self.concurrency);

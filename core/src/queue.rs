@@ -6,7 +6,11 @@
 //! a lane whose turns never fall on a tenth of all would starve its own. When the queue is full the
 //! newest of the least urgent is shed first.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use crate::call::{FlightId, HostKey, Priority};
 
@@ -19,6 +23,8 @@ pub struct Queue {
     waiting: [BTreeMap<u64, FlightId>; RANKS],
     /// The heads of lanes with a free slot, by rank and age: what the next turn looks at.
     heads: [BTreeMap<u64, HostKey>; RANKS],
+    /// Lanes that are held, with the end of each hold.
+    holds: BTreeSet<(Instant, HostKey)>,
     queue_max: usize,
     arrivals: u64,
     turns: u64,
@@ -32,6 +38,8 @@ struct Lane {
     passed: u64,
     running: u32,
     slots_max: u32,
+    /// Until when no turn falls on it.
+    held: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +68,7 @@ impl Queue {
             places: BTreeMap::new(),
             waiting: Default::default(),
             heads: Default::default(),
+            holds: BTreeSet::new(),
             queue_max,
             arrivals: 0,
             turns: 0,
@@ -75,10 +84,41 @@ impl Queue {
         self.refresh(lane);
     }
 
+    /// Lets no turn fall on a lane before `until`; what waits there keeps its order.
+    pub fn hold(&mut self, lane: &HostKey, until: Instant) {
+        if let Some(known) = self.lanes.get_mut(lane) {
+            if let Some(before) = known.held.replace(until) {
+                self.holds.remove(&(before, lane.clone()));
+            }
+            self.holds.insert((until, lane.clone()));
+            self.refresh(lane);
+        }
+    }
+
+    /// Ends the holds whose time is over.
+    pub fn release(&mut self, now: Instant) {
+        while let Some((until, lane)) = self.holds.pop_first() {
+            if until > now {
+                self.holds.insert((until, lane));
+                return;
+            }
+            if let Some(known) = self.lanes.get_mut(&lane) {
+                known.held = None;
+            }
+            self.refresh(&lane);
+        }
+    }
+
+    /// When the next hold of a lane ends.
+    pub fn next_release(&self) -> Option<Instant> {
+        self.holds.first().map(|(until, _)| *until)
+    }
+
     /// Forgets a lane that holds nothing; a busy one stays.
     pub fn drop_lane(&mut self, lane: &HostKey) {
         if self.lanes.get(lane).is_some_and(Lane::is_idle) {
             self.lanes.remove(lane);
+            self.holds.retain(|(_, held)| held != lane);
         }
     }
 
@@ -99,6 +139,16 @@ impl Queue {
         let place = Place { lane: lane.clone(), rank, arrival: self.arrivals };
         self.insert(flight, place);
         pushed
+    }
+
+    /// Lets a flight wait where it would if it had never had its turn; it is never shed for that.
+    pub fn put_back(&mut self, flight: FlightId, lane: &HostKey, rank: Priority, arrival: u64) {
+        self.insert(flight, Place { lane: lane.clone(), rank, arrival });
+    }
+
+    /// When a waiting flight came, as a number that grows with each push.
+    pub fn arrival(&self, flight: FlightId) -> Option<u64> {
+        self.places.get(&flight).map(|place| place.arrival)
     }
 
     /// Takes a flight out, wherever it waits; one that does not wait is no error.
@@ -170,6 +220,11 @@ impl Queue {
         self.lanes.get(lane).map_or(0, |lane| lane.running)
     }
 
+    /// Until when no turn falls on a lane.
+    pub fn held_until(&self, lane: &HostKey) -> Option<Instant> {
+        self.lanes.get(lane)?.held
+    }
+
     /// How many lanes are known.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
@@ -214,7 +269,7 @@ impl Queue {
     /// Shows a lane's heads to the next turn if it has a slot, and hides them if not.
     fn refresh(&mut self, key: &HostKey) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        let has_slot = lane.running < lane.slots_max;
+        let has_slot = lane.running < lane.slots_max && lane.held.is_none();
         for ((entries, shown), heads) in lane.ranks.iter().zip(&mut lane.shown).zip(&mut self.heads)
         {
             let head = entries.keys().next().copied().filter(|_| has_slot);
@@ -234,7 +289,14 @@ impl Queue {
 
 impl Lane {
     fn new(slots_max: u32) -> Self {
-        Self { ranks: Default::default(), shown: [None; RANKS], passed: 0, running: 0, slots_max }
+        Self {
+            ranks: Default::default(),
+            shown: [None; RANKS],
+            passed: 0,
+            running: 0,
+            slots_max,
+            held: None,
+        }
     }
 
     /// The flight that runs in a slot of this lane when the lane's turn falls on `rank`.
@@ -258,126 +320,3 @@ impl Lane {
 
 const RANKS: usize = Priority::ALL.len();
 const SHARE_ONE_IN: u64 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Priority::{Background, Critical, Foreground, Normal};
-
-    #[test]
-    fn most_urgent_first_then_oldest() {
-        let mut queue = queue(100, &[("a", 10)]);
-        push(&mut queue, &[(1, "a", Normal), (2, "a", Background), (3, "a", Critical)]);
-        push(&mut queue, &[(4, "a", Foreground), (5, "a", Normal)]);
-        assert_eq!(drain(&mut queue), [3, 4, 1, 5, 2]);
-    }
-
-    #[test]
-    fn full_host_never_blocks_another() {
-        let mut queue = queue(100, &[("a", 1), ("b", 2)]);
-        push(&mut queue, &[(1, "a", Critical), (2, "a", Critical), (3, "b", Background)]);
-        assert_eq!(drain(&mut queue), [1, 3]);
-        queue.give(&"a".into());
-        assert_eq!(drain(&mut queue), [2]);
-    }
-
-    #[test]
-    fn foreground_behind_500_background_is_next() {
-        let mut queue = queue(1000, &[("a", 1)]);
-        (0..500).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        push(&mut queue, &[(999, "a", Foreground)]);
-        assert_eq!(queue.pop(), Some(FlightId(999)));
-    }
-
-    #[test]
-    fn one_turn_in_ten_goes_to_the_less_urgent() {
-        let mut queue = queue(1000, &[("a", 1000)]);
-        (0..100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
-        (100..110).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        let order = drain(&mut queue);
-        let before = order.iter().take(100).filter(|id| **id >= 100).count();
-        assert_eq!(before, 10);
-    }
-
-    /// PITFALLS A20: however the turns of the lanes fall together.
-    #[test]
-    fn lane_whose_turns_are_never_a_tenth_starves_nobody() {
-        let mut queue = queue(1000, &[("a", 1), ("b", 9)]);
-        let mut id = 1000;
-        push(&mut queue, &[(1, "a", Background)]);
-        for _ in 0..100 {
-            for lane in ["a", "b", "b", "b", "b", "b", "b", "b", "b", "b"] {
-                push(&mut queue, &[(id, lane, Critical)]);
-                id += 1;
-            }
-            for popped in drain(&mut queue) {
-                let lane = if popped == 1 || popped % 10 == 0 { "a" } else { "b" };
-                queue.give(&lane.into());
-            }
-        }
-        assert!(!queue.contains(FlightId(1)), "it waited for a hundred turns of its lane");
-    }
-
-    /// Seed 7392 of the simulator.
-    #[test]
-    fn turn_given_to_the_less_urgent_is_not_given_on_to_the_least() {
-        let mut queue = queue(1000, &[("a", 1)]);
-        push(&mut queue, &[(1, "a", Normal)]);
-        (1000..1100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
-        (2000..2100).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        for _ in 0..20 {
-            queue.pop();
-            queue.give(&"a".into());
-        }
-        assert!(!queue.contains(FlightId(1)), "it is the oldest of the less urgent");
-    }
-
-    #[test]
-    fn full_queue_sheds_the_newest_background_first() {
-        let mut queue = queue(3, &[("a", 0)]);
-        push(&mut queue, &[(1, "a", Normal), (2, "a", Background), (3, "a", Background)]);
-        assert_eq!(queue.push(FlightId(4), &"a".into(), Background), Pushed::Full);
-        assert_eq!(queue.push(FlightId(5), &"a".into(), Foreground), Pushed::Shed(FlightId(3)));
-        assert_eq!(queue.push(FlightId(6), &"a".into(), Normal), Pushed::Shed(FlightId(2)));
-        assert_eq!(queue.push(FlightId(7), &"a".into(), Normal), Pushed::Full);
-        assert_eq!(queue.push(FlightId(8), &"a".into(), Critical), Pushed::Shed(FlightId(6)));
-        assert_eq!(queue.len(), 3);
-    }
-
-    #[test]
-    fn rank_changes_keep_the_age() {
-        let mut queue = queue(10, &[("a", 9)]);
-        push(&mut queue, &[(1, "a", Background), (2, "a", Foreground), (3, "a", Normal)]);
-        queue.set_rank(FlightId(1), Foreground);
-        assert_eq!(drain(&mut queue), [1, 2, 3]);
-    }
-
-    #[test]
-    fn lanes_leave_when_idle_and_only_then() {
-        let mut queue = queue(10, &[("a", 1)]);
-        push(&mut queue, &[(1, "a", Normal)]);
-        queue.drop_lane(&"a".into());
-        assert_eq!(drain(&mut queue), [1]);
-        queue.drop_lane(&"a".into());
-        assert_eq!(queue.lanes(), 1, "it runs one");
-        queue.give(&"a".into());
-        queue.drop_lane(&"a".into());
-        assert_eq!((queue.lanes(), queue.len()), (0, 0));
-    }
-
-    fn queue(queue_max: usize, lanes: &[(&str, u32)]) -> Queue {
-        let mut queue = Queue::new(queue_max);
-        lanes.iter().for_each(|(lane, slots)| queue.set_lane(&(*lane).into(), *slots));
-        queue
-    }
-
-    fn push(queue: &mut Queue, flights: &[(u64, &str, Priority)]) {
-        for (id, lane, rank) in flights {
-            assert_eq!(queue.push(FlightId(*id), &(*lane).into(), *rank), Pushed::Queued);
-        }
-    }
-
-    fn drain(queue: &mut Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop()).map(|flight| flight.0).collect()
-    }
-}

@@ -119,8 +119,10 @@ pub struct Refusal {
 pub enum Gate {
     /// Too little time is left.
     Deadline,
-    /// The server asked to be left alone.
+    /// The server asked to be left alone, or its quota is used up.
     Pace,
+    /// The user's own rate is used up.
+    Rate,
     /// All slots are taken.
     Slot,
     /// The retry budget is empty.
@@ -136,7 +138,7 @@ impl Gate {
     pub fn error_kind(self) -> ErrorKind {
         match self {
             Self::Deadline => ErrorKind::DeadlineExceeded,
-            Self::Pace => ErrorKind::RateLimited,
+            Self::Pace | Self::Rate => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
             Self::Budget => ErrorKind::Overloaded,
             Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,

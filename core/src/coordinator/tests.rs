@@ -1,4 +1,5 @@
 mod ending;
+mod pacing;
 mod sharing;
 mod verdicts;
 

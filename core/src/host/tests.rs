@@ -1,5 +1,6 @@
 mod limits;
 mod operators;
+mod pacing;
 mod retries;
 
 use std::time::Duration;

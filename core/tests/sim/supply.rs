@@ -305,6 +305,10 @@ impl Keeper {
                 assert!(self.own_slots() >= self.limit as usize, "a slot was free");
                 reach.hit(Mark::SlotGate);
             }
+            Gate::Rate => {
+                assert!(self.policy.rate.is_some(), "nobody set a rate");
+                reach.hit(Mark::RateGate);
+            }
             Gate::Budget => reach.hit(Mark::BudgetGate),
             Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
         }
