@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use crate::advice::ErrorKind;
 use crate::allowance::{Allowances, QuotaUse};
+use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
@@ -28,7 +29,7 @@ use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Gate, Offer, Refusal, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -228,7 +229,7 @@ impl Host {
         if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal { gate: Gate::Slot, until: None });
         }
-        if offer.cost == Cost::Token && !self.budget.has_token() {
+        if !self.budget.affords(offer.cost) {
             return Err(Refusal { gate: Gate::Budget, until: None });
         }
         match offer.breaker {
@@ -252,10 +253,8 @@ impl Host {
             let taking = self.slots.take();
             debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
         }
-        if offer.cost == Cost::Token {
-            let payment = self.budget.spend();
-            debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
-        }
+        let payment = self.budget.spend(offer.cost);
+        debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
         self.allowances.spend(&offer.scope);
         if let Some(rate) = &mut self.rate {
             rate.take(now);
@@ -285,9 +284,12 @@ impl Host {
             self.announce(event);
         }
         if evidence.outcome == Outcome::Success {
-            self.budget.earn();
+            self.budget.earn(running.offer.cost);
         }
-        if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
+        let hint_use = self.policy.retry.backoff.hint;
+        if let (Some(hint), Some(429 | 503), HintUse::Obey) =
+            (evidence.hint, evidence.status, hint_use)
+        {
             self.pace.hold(now, hint);
         }
         if let (Some(quota), QuotaUse::Obey) = (evidence.quota, self.policy.quota) {

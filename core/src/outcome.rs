@@ -88,6 +88,12 @@ impl Evidence {
         Self { took: Some(took), ..self }
     }
 
+    /// Whether the server asked to be asked less: a 429, or a 503 that names a time to come.
+    pub fn is_throttled(&self, now: Instant) -> bool {
+        self.outcome == Outcome::Neutral(Neutral::Throttled)
+            || (self.status == Some(503) && self.hint.is_some_and(|hint| hint > now))
+    }
+
     /// Whether another attempt could do better, as far as the answer itself says.
     pub fn is_retryable(&self) -> bool {
         match (self.kind, self.status) {

@@ -113,6 +113,17 @@ impl Default for RetryOptions {
     }
 }
 
+impl RetryOptions {
+    /// The standard mode of the AWS SDKs, as of 2026: three attempts, short delays, a quota.
+    pub fn aws_standard() -> Self {
+        Self {
+            attempts_max: 3,
+            backoff: BackoffOptions::aws_standard(),
+            budget: BudgetOptions::aws_standard(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { global: 24, queue_max: 1_000, calls_max: 10_000, hosts_max: 10_000 }
@@ -190,6 +201,9 @@ impl HostPolicy {
         if !(0.0..=1.0).contains(&ratio) {
             let problem = format!("a ratio of {ratio} is no share; expected 0 to 1");
             return Err(PolicyError { setting: "retry.budget", problem });
+        }
+        if !(budget.price >= 0.0 && budget.price_throttled >= 0.0) {
+            return refuse("retry.budget", "a price must not be negative");
         }
         if !(budget.initial >= 0.0 && budget.cap >= 0.0 && budget.cap.is_finite()) {
             return refuse("retry.budget", "credit and cap must not be negative");

@@ -64,8 +64,10 @@ pub struct Retry {
 pub enum Cost {
     /// Nothing: it is a first attempt, or the one before provably never reached the upstream.
     Free,
-    /// One token.
+    /// What an extra attempt costs.
     Token,
+    /// What an extra attempt costs after the server asked to be asked less.
+    Throttled,
 }
 
 /// Why an attempt is the last one.

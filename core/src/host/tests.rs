@@ -2,6 +2,7 @@ mod limits;
 mod operators;
 mod pacing;
 mod retries;
+mod standard_mode;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::call::{FlightId, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
-use crate::verdict::Finality;
+use crate::verdict::{Cost, Finality};
 
 /// A host with its clock, and the serial of its coordinator.
 struct Bench {
@@ -216,7 +217,7 @@ fn probe_refused_by_another_gate_is_not_used_up() {
             bench.offer()
         }),
         (Gate::Budget, |bench| {
-            while bench.host.budget.spend() == Payment::Paid {}
+            while bench.host.budget.spend(Cost::Token) == Payment::Paid {}
             Offer { cost: Cost::Token, resend: 1, ..bench.offer() }
         }),
     ];

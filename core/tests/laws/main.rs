@@ -23,6 +23,7 @@ use spillgate_core::outcome::Evidence;
 use spillgate_core::pace::{HOLD_MAX, Pace};
 use spillgate_core::rng::Rng;
 use spillgate_core::slots::{Slots, Taking};
+use spillgate_core::verdict::Cost;
 use spillgate_core::window::{Tally, Window};
 
 proptest! {
@@ -97,11 +98,11 @@ proptest! {
         let (mut earned, mut paid) = (initial, 0.0);
         for earns in steps {
             if earns {
-                budget.earn();
+                budget.earn(Cost::Free);
                 earned += ratio;
             } else {
-                let could = budget.has_token();
-                let payment = budget.spend();
+                let could = budget.affords(Cost::Token);
+                let payment = budget.spend(Cost::Token);
                 prop_assert_eq!(payment == Payment::Paid, could);
                 prop_assert_eq!(could, earned - paid >= 1.0 - 1e-6 , "{} {}", earned, paid);
                 paid += f64::from(u8::from(could));

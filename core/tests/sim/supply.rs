@@ -172,7 +172,7 @@ impl Supply {
                 assert!(retry.at >= now && evidence.is_retryable());
                 assert!(evidence.hint.is_none_or(|hint| retry.at >= hint), "never sooner");
                 let costs = evidence.exposure == Exposure::MaybeSent;
-                assert_eq!(retry.cost == Cost::Token, costs);
+                assert_eq!(retry.cost != Cost::Free, costs);
             }
             Verdict::Done(finality) => {
                 let evidence = evidence.expect("it is judged by what it brought");
