@@ -8,19 +8,18 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Addr, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
 use http::header::{HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
 use spillgate_core::quota::Quota;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::answer::Head;
-use crate::coordinator::Coordinator;
+use crate::body::{self, BodyWriter, ReaderGone};
 use crate::error::Error;
-use crate::host::Host;
 use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
@@ -38,8 +37,10 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
-    pub(crate) host: Addr<Host>,
-    pub(crate) coordinator: WeakAddr<Coordinator>,
+    /// Where it tells how it ended.
+    pub(crate) host: Recipient<Settled>,
+    /// Where it hands over the head of a stream.
+    pub(crate) opened: WeakRecipient<Opened>,
     /// Resolves when the attempt is called back.
     pub(crate) cancelled: oneshot::Receiver<()>,
 }
@@ -124,45 +125,48 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
 
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
 async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -> Ended {
-    let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-    let Some(coordinator) = run.coordinator.upgrade() else {
+    let (writer, reader) = body::pipe(CHUNKS_MAX);
+    let Some(coordinator) = run.opened.upgrade() else {
         return Ended::failed(TransportError::sent(ErrorKind::ShuttingDown));
     };
-    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), chunks });
+    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), body: reader });
+    match pass_on(run, &mut body, &writer, &mut ending).await {
+        Ok(()) => {
+            run.trial.marks.note(Mark::ReadEnd);
+            writer.end(Ok(()));
+            Ended { outturn: Ok(Arrival { head, body: Bytes::new() }), ending }
+        }
+        Err(failure) => {
+            let error = Error::of_transport(&failure)
+                .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
+                .after_status(Some(head.status));
+            writer.end(Err(error));
+            Ended { outturn: Err(failure), ending }
+        }
+    }
+}
+
+/// Passes a body on to its reader, as fast as both go.
+async fn pass_on(
+    run: &Run,
+    body: &mut BodyStream,
+    writer: &BodyWriter,
+    ending: &mut Ending,
+) -> Result<(), TransportError> {
+    let left = |ReaderGone| TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
     loop {
         let next = tokio::select! {
             biased;
-            () = sender.closed() => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            next = run.next_chunk(&mut body, run.deadline) => next,
+            gone = writer.reader_gone() => return Err(left(gone)),
+            next = run.next_chunk(body, run.deadline) => next?,
         };
-        let sent = match next {
-            Ok(Some(chunk)) => {
-                ending.response_bytes += chunk.len() as u64;
-                tokio::time::timeout_at(run.deadline.into(), sender.send(Ok(chunk))).await
-            }
-            Ok(None) => break,
-            Err(failure) => {
-                let error = Error::of_transport(&failure)
-                    .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
-                    .after_status(Some(head.status));
-                let _ = sender.try_send(Err(error));
-                return Ended { outturn: Err(failure), ending };
-            }
-        };
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            Err(_) => return Ended { outturn: Err(run.out_of_time()), ending },
+        let Some(chunk) = next else { return Ok(()) };
+        ending.response_bytes += chunk.len() as u64;
+        match tokio::time::timeout_at(run.deadline.into(), writer.write(chunk)).await {
+            Ok(written) => written.map_err(left)?,
+            Err(_) => return Err(run.out_of_time()),
         }
     }
-    run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: Bytes::new() }), ending }
 }
 
 /// Whether a streamed answer is handed to the caller; what may be retried or followed is not.

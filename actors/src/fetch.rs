@@ -339,10 +339,7 @@ impl Fetch {
 
 fn parse(text: &str) -> Result<Url, Error> {
     let invalid = |problem: String| Error::new(ErrorKind::InvalidRequest, problem);
-    if text.len() > URL_MAX {
-        let length = text.len();
-        return Err(invalid(format!("the URL has {length} bytes; expected at most {URL_MAX}")));
-    }
+    check_length(text)?;
     let url = Url::parse(text).map_err(|cause| {
         // The text itself may hold secrets, and is the caller's to show.
         invalid(format!("the URL is malformed ({cause}); expected http://host/path or https://"))
@@ -352,6 +349,16 @@ fn parse(text: &str) -> Result<Url, Error> {
         return Err(invalid(format!("scheme `{scheme}` is not supported; expected http or https")));
     }
     Ok(url)
+}
+
+/// Refuses a URL that is too long, as a whole or after a query was added.
+pub(crate) fn check_length(url: &str) -> Result<(), Error> {
+    let length = url.len();
+    if length <= URL_MAX {
+        return Ok(());
+    }
+    let problem = format!("the URL has {length} bytes; expected at most {URL_MAX}");
+    Err(Error::new(ErrorKind::InvalidRequest, problem))
 }
 
 impl actix::Message for Fetch {

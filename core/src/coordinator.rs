@@ -10,6 +10,7 @@ pub mod port;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -98,32 +99,6 @@ impl Coordinator {
         let deadline = self.patience.next_end();
         let release = self.queue.next_release();
         sleeper.into_iter().chain(deadline).chain(release).min()
-    }
-
-    /// The queue.
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// The flights.
-    pub fn flights(&self) -> &Flights {
-        &self.flights
-    }
-
-    /// The slots over all hosts.
-    pub fn global(&self) -> &Slots {
-        &self.global
-    }
-
-    /// Whether nothing waits, runs or sleeps.
-    pub fn is_idle(&self) -> bool {
-        self.flights.is_empty()
-            && self.queue.is_empty()
-            && self.running.is_empty()
-            && self.sleepers.is_empty()
-            && self.awaiting.is_empty()
-            && self.patience.is_empty()
-            && self.global.taken() == 0
     }
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
@@ -292,6 +267,12 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
         let (lane, rank) = (flight.target.lane.clone(), flight.rank());
+        if self.global.has_free() && self.queue.is_clear(&lane) {
+            // A queue that is full of one host's calls must not stop another's.
+            self.queue.pass(id, &lane, rank);
+            flight.arrival = self.queue.arrival(id);
+            return;
+        }
         let pushed = self.queue.push(id, &lane, rank);
         flight.arrival = self.queue.arrival(id);
         match pushed {

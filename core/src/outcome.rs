@@ -98,7 +98,14 @@ impl Evidence {
     pub fn is_retryable(&self) -> bool {
         match (self.kind, self.status) {
             (Some(kind), _) => is_retryable_kind(kind),
-            (None, Some(status)) => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            (None, Some(status)) => match self.outcome {
+                Outcome::Success => false,
+                // Somebody looked closer than at the status.
+                Outcome::Failure if Outcome::of_status(status) != Outcome::Failure => true,
+                Outcome::Failure | Outcome::Neutral(_) => {
+                    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+                }
+            },
             (None, None) => false,
         }
     }
@@ -193,6 +200,15 @@ mod tests {
         assert!(kind(ErrorKind::ConnectionTerminated) && kind(ErrorKind::HttpResponseIncomplete));
         assert!(!kind(ErrorKind::TlsCertificateError) && !kind(ErrorKind::Cancelled));
         assert!(!kind(ErrorKind::DnsError) && !kind(ErrorKind::HttpResponseBodySize));
+    }
+
+    #[test]
+    fn judged_answers_are_retryable_by_their_judgement() {
+        let judged = |status, outcome| {
+            Evidence { outcome, ..Evidence::of_status(status, None) }.is_retryable()
+        };
+        assert!(judged(200, Outcome::Failure) && judged(404, Outcome::Failure));
+        assert!(!judged(503, Outcome::Success) && judged(503, Outcome::Failure));
     }
 
     #[test]

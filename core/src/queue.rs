@@ -135,10 +135,15 @@ impl Queue {
             self.remove(shed);
             pushed = Pushed::Shed(shed);
         }
+        self.pass(flight, lane, rank);
+        pushed
+    }
+
+    /// Takes in a flight that goes out in this very turn, which no bound on waiting is meant for.
+    pub fn pass(&mut self, flight: FlightId, lane: &HostKey, rank: Priority) {
         self.arrivals += 1;
         let place = Place { lane: lane.clone(), rank, arrival: self.arrivals };
         self.insert(flight, place);
-        pushed
     }
 
     /// Lets a flight wait where it would if it had never had its turn; it is never shed for that.
@@ -230,6 +235,12 @@ impl Queue {
         self.lanes.len()
     }
 
+    /// Whether a flight of this lane would be next: the lane has a slot, and nobody else could go.
+    pub fn is_clear(&self, lane: &HostKey) -> bool {
+        let nobody = self.heads.iter().all(BTreeMap::is_empty);
+        nobody && self.lanes.get(lane).is_some_and(Lane::has_slot)
+    }
+
     /// Whether a lane is known.
     pub fn has_lane(&self, lane: &HostKey) -> bool {
         self.lanes.contains_key(lane)
@@ -269,7 +280,7 @@ impl Queue {
     /// Shows a lane's heads to the next turn if it has a slot, and hides them if not.
     fn refresh(&mut self, key: &HostKey) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        let has_slot = lane.running < lane.slots_max && lane.held.is_none();
+        let has_slot = lane.has_slot();
         for ((entries, shown), heads) in lane.ranks.iter().zip(&mut lane.shown).zip(&mut self.heads)
         {
             let head = entries.keys().next().copied().filter(|_| has_slot);
@@ -311,6 +322,10 @@ impl Lane {
         }
         self.passed = (self.passed + 1) % SHARE_ONE_IN;
         if self.passed == 0 { less_urgent } else { head }
+    }
+
+    fn has_slot(&self) -> bool {
+        self.running < self.slots_max && self.held.is_none()
     }
 
     fn is_idle(&self) -> bool {

@@ -1,5 +1,23 @@
 //! Integration tests: one binary, real sockets, the drill as the upstream.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what tests share fails by panicking, as they do"
+)]
+
 mod basics;
+mod bench;
+mod breaking;
+mod deadlines;
+mod demo;
+mod examples;
 mod lifecycles;
 mod otlp;
+mod queueing;
+mod registry;
+mod retries;
+mod runtimes;
+mod sharing;
+mod spans;

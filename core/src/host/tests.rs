@@ -1,3 +1,5 @@
+//! The host, offer by offer on a clock of its own.
+
 mod limits;
 mod operators;
 mod pacing;
@@ -149,6 +151,20 @@ fn attempts_admitted_before_the_trip_move_nothing_after_it() {
         bench.settle(probe, status(200));
         assert_eq!(bench.state(), BreakerState::Closed);
     }
+}
+
+/// Polly#217, #218 (PITFALLS A1).
+#[test]
+fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
+    let mut bench = Bench::consecutive();
+    let early: Vec<AttemptId> = (0..5).map(|_| bench.start()).collect();
+    bench.trip();
+    bench.advance(Duration::from_secs(60));
+    bench.call(status(200));
+    for attempt in early {
+        bench.settle(attempt, status(503));
+    }
+    assert_eq!(bench.state(), BreakerState::Closed);
 }
 
 /// smallrye#319, #323, termite#27 (PITFALLS A2).
