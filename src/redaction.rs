@@ -54,6 +54,7 @@ impl Redaction {
     ///
     /// What cannot be parsed can hold a secret anywhere: of that, what follows `?` or `#` and what
     /// precedes `@` is not shown.
+    #[cfg(feature = "cli")]
     pub(crate) fn redact_given(&self, given: &str) -> String {
         let Ok(url) = Url::parse(given) else { return redact_unparsed(given) };
         let shown = self.redact(&url);
@@ -98,6 +99,7 @@ impl Default for Redaction {
     }
 }
 
+#[cfg(feature = "cli")]
 fn redact_unparsed(given: &str) -> String {
     let end = given.find(['?', '#']).unwrap_or(given.len());
     let (front, back) = given.split_at(end);
@@ -179,6 +181,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "cli")]
     #[test]
     fn given_urls_stay_as_written_unless_they_hold_a_secret() {
         for (given, expected) in [

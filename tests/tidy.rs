@@ -338,7 +338,8 @@ const LONG_FILES: &[(&str, usize, &str)] = &[];
 const LONG_FUNCTIONS: &[(&str, usize, &str)] = &[];
 
 /// Waits for a while, where there is nothing to wait for.
-const SLEEPS: &[(&str, usize, &str)] = &[];
+const SLEEPS: &[(&str, usize, &str)] =
+    &[("tests/it/bench.rs", 1, "asks again and again until a condition holds, with an end")];
 
 /// Modules that use each other in a circle.
 const CIRCLES: &[(&str, &str)] = &[];

@@ -24,7 +24,7 @@ use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
 use crate::retry_after;
-use crate::seams::{Judgement, Seams};
+use crate::seams::{Classifier, Judgement, Seams};
 use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError};
 
 /// What an attempt needs to run.
@@ -49,6 +49,7 @@ pub(crate) struct Run {
 struct Ended {
     outturn: Outturn,
     ending: Ending,
+    delivered: Delivery,
 }
 
 /// Runs the attempt and tells the host how it ended.
@@ -69,7 +70,12 @@ pub(crate) async fn run(mut run: Run) {
             let _ = tokio::spawn(async {}).await;
         }
     }
-    let (evidence, outturn) = judge(&run.seams, ended.outturn, ended.ending.status);
+    let classifier = match ended.delivered {
+        Delivery::Whole => run.seams.classifier.as_ref(),
+        // The body was its reader's: there is nothing left to judge by.
+        Delivery::Stream => None,
+    };
+    let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
     let mut ending = ended.ending;
     ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
@@ -111,16 +117,16 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
                 ending.response_bytes += chunk.len() as u64;
                 if ending.response_bytes > run.trial.order.body_max as u64 {
                     let failure = TransportError::sent(ErrorKind::HttpResponseBodySize);
-                    return Ended { outturn: Err(failure.during(Phase::Read)), ending };
+                    return Ended::whole(Err(failure.during(Phase::Read)), ending);
                 }
                 bytes.push(chunk);
             }
             Ok(None) => break,
-            Err(failure) => return Ended { outturn: Err(failure), ending },
+            Err(failure) => return Ended::whole(Err(failure), ending),
         }
     }
     run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: bytes.whole() }), ending }
+    Ended::whole(Ok(Arrival { head, body: bytes.whole() }), ending)
 }
 
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
@@ -134,14 +140,14 @@ async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending)
         Ok(()) => {
             run.trial.marks.note(Mark::ReadEnd);
             writer.end(Ok(()));
-            Ended { outturn: Ok(Arrival { head, body: Bytes::new() }), ending }
+            Ended::streamed(Ok(Arrival { head, body: Bytes::new() }), ending)
         }
         Err(failure) => {
             let error = Error::of_transport(&failure)
                 .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
                 .after_status(Some(head.status));
             writer.end(Err(error));
-            Ended { outturn: Err(failure), ending }
+            Ended::streamed(Err(failure), ending)
         }
     }
 }
@@ -176,7 +182,11 @@ fn is_final(order: &Order, head: &Head) -> bool {
     !Evidence::of_status(status, None).is_retryable() && !follows
 }
 
-fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Outturn) {
+fn judge(
+    classifier: Option<&Classifier>,
+    outturn: Outturn,
+    status: Option<u16>,
+) -> (Evidence, Outturn) {
     let arrival = match outturn {
         Ok(arrival) => arrival,
         Err(failure) => {
@@ -195,7 +205,7 @@ fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Out
     let quota = Quota::read(|name| headers.get(name).map(HeaderValue::as_bytes), unix_now);
     let evidence = Evidence::of_status(arrival.head.status.as_u16(), hint);
     let evidence = Evidence { quota, ..evidence };
-    let Some(classifier) = &seams.classifier else { return (evidence, Ok(arrival)) };
+    let Some(classifier) = classifier else { return (evidence, Ok(arrival)) };
     let asked = AssertUnwindSafe(|| classifier(&arrival.head, &arrival.body));
     match std::panic::catch_unwind(asked).unwrap_or(Judgement::ByStatus) {
         Judgement::ByStatus => (evidence, Ok(arrival)),
@@ -290,8 +300,16 @@ impl Run {
 }
 
 impl Ended {
+    fn whole(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Whole }
+    }
+
+    fn streamed(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Stream }
+    }
+
     fn failed(failure: TransportError) -> Self {
-        Self { outturn: Err(failure), ending: Ending::default() }
+        Self::whole(Err(failure), Ending::default())
     }
 
     fn panicked() -> Self {

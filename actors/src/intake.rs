@@ -20,6 +20,7 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{CallSpec, Repeat, ScopeKey, Target};
 use spillgate_core::deadline::saturating_add;
 use spillgate_core::policy::Timeouts;
+use url::Url;
 
 /// Checks a fetch and fills in what its caller left to the plan.
 pub(crate) fn prepare(
@@ -28,16 +29,7 @@ pub(crate) fn prepare(
     delivery: Delivery,
 ) -> Result<Prepared, Error> {
     let began = Instant::now();
-    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
-    address::check_length(url.as_str())?;
-    let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
-    if let Some(credentials) = userinfo::take(&mut url) {
-        fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
-    }
-    url.set_fragment(None);
-    for (name, value) in &seams.headers {
-        fetch.headers.entry(name).or_insert_with(|| value.clone());
-    }
+    let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
     let (body, once) = split(std::mem::take(&mut fetch.body));
     let (target, route) = target_of(&fetch, &host, &plan);
@@ -89,6 +81,21 @@ pub(crate) fn prepare(
     // A scope that the caller named is not the route's, whose options are meant for its own.
     let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
     Ok(Prepared { spec, order, once, origin, breaker })
+}
+
+/// Where the call goes; credentials in the URL become a header, and standing headers are added.
+fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
+    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    address::check_length(url.as_str())?;
+    let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
+    if let Some(credentials) = userinfo::take(&mut url) {
+        fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
+    }
+    url.set_fragment(None);
+    for (name, value) in &seams.headers {
+        fetch.headers.entry(name).or_insert_with(|| value.clone());
+    }
+    Ok((url, host))
 }
 
 fn shares(fetch: &Fetch, plan: &CallPlan, delivery: Delivery) -> bool {

@@ -5,6 +5,7 @@
 //! [`spillgate_core`] and do what those say; payloads, sockets and records are here, decisions are
 //! not.
 
+mod address;
 mod admission;
 pub mod answer;
 mod attempt;

@@ -12,7 +12,6 @@ use spillgate_actors::fetch::Key;
 use crate::cli::failure::Failure;
 use crate::cli::values::{Header, duration, header, method, priority};
 use crate::client::Client;
-use crate::config::Config;
 use crate::request::RequestBuilder;
 
 /// The flags that shape each request.
@@ -23,9 +22,14 @@ pub(crate) struct RequestArgs {
     #[arg(short = 'X', long, value_name = "METHOD", env = "SPILLGATE_METHOD", value_parser = method)]
     method: Option<Method>,
     /// Header `Name: value`; can be repeated
-    #[arg(short = 'H', long = "header", value_name = "HEADER", env = "SPILLGATE_HEADER",
-        hide_env_values = true, value_parser = header)]
-    headers: Vec<Header>,
+    #[arg(
+        short = 'H',
+        long = "header",
+        value_name = "HEADER",
+        env = "SPILLGATE_HEADER",
+        hide_env_values = true
+    )]
+    headers: Vec<String>,
     /// Body, or @FILE that holds it (@- is standard input)
     #[arg(short, long, value_name = "BODY", env = "SPILLGATE_DATA", hide_env_values = true)]
     data: Option<String>,
@@ -65,14 +69,16 @@ impl RequestArgs {
         self.data.as_deref() == Some("@-")
     }
 
-    /// Reads the body and checks what the flags say together, and with the configuration.
-    pub(crate) fn template(self, config: &Config) -> Result<Template, Failure> {
+    /// Reads headers and body, and checks what the flags say together; `planned` is the deadline
+    /// without `--deadline`.
+    pub(crate) fn template(self, planned: Duration) -> Result<Template, Failure> {
+        let headers = read_headers(&self.headers)?;
         let body = self.data.as_deref().map(read_body).transpose()?;
         if self.idempotency_key.as_deref().is_some_and(str::is_empty) {
             let failure = Failure::usage("--idempotency-key is empty");
             return Err(failure.hint("give a key, or `auto`"));
         }
-        let deadline = self.deadline.unwrap_or(config.defaults.deadline);
+        let deadline = self.deadline.unwrap_or(planned);
         if let Some(timeout) = self.timeout.filter(|timeout| *timeout > deadline) {
             let said = if self.deadline.is_some() { "--deadline" } else { "the deadline" };
             let message = format!("--timeout {timeout:?} can never fit {said} of {deadline:?}");
@@ -84,7 +90,7 @@ impl RequestArgs {
             deadline: self.deadline,
             timeout: self.timeout,
             retries: self.retries,
-            headers: self.headers,
+            headers,
             body,
             priority: self.priority,
             key: self.idempotency_key,
@@ -117,6 +123,19 @@ impl Template {
     pub(crate) fn key(&self) -> Option<Key> {
         self.key.as_deref().map(|key| if key == "auto" { Key::auto() } else { Key::new(key) })
     }
+}
+
+/// Reads them here and not with the other flags, whose errors show the value: it may be a secret.
+fn read_headers(texts: &[String]) -> Result<Vec<Header>, Failure> {
+    let numbered = texts.iter().zip(1..);
+    let read = numbered.map(|(text, number)| {
+        header(text).map_err(|problem| {
+            let which = if texts.len() > 1 { format!(" (number {number})") } else { String::new() };
+            Failure::usage(format!("--header{which}: {problem}"))
+                .hint("such as -H 'Accept: application/json'")
+        })
+    });
+    read.collect()
 }
 
 fn read_body(data: &str) -> Result<Bytes, Failure> {

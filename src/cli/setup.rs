@@ -4,8 +4,6 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::builder::ClientBuilder;
 use crate::cli::failure::Failure;
 use crate::cli::values::{collector, positive};
@@ -27,8 +25,8 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "N", env = "SPILLGATE_GLOBAL", value_parser = positive)]
     global: Option<NonZeroU32>,
     /// Collector that gets the spans over OTLP; `OTEL_*` variables win
-    #[arg(long, value_name = "URL", env = "SPILLGATE_OTLP", value_parser = collector)]
-    otlp: Option<Url>,
+    #[arg(long, value_name = "URL", env = "SPILLGATE_OTLP", hide_env_values = true)]
+    otlp: Option<String>,
     /// PEM file of authorities to trust beside the system's; can be repeated
     #[arg(long = "ca", value_name = "FILE", env = "SPILLGATE_CA")]
     ca: Vec<PathBuf>,
@@ -56,8 +54,13 @@ impl ClientArgs {
             (None, Some(slots)) => config.limits.global = config.limits.global.max(slots.get()),
             (None, None) => {}
         }
-        if self.otlp.is_some() {
-            config.telemetry.otlp.clone_from(&self.otlp);
+        if let Some(text) = &self.otlp {
+            // Read here, since the errors of flags show the value, and a URL can hold a secret.
+            let url = collector(text).map_err(|problem| {
+                Failure::usage(format!("--otlp: {problem}"))
+                    .hint("such as --otlp http://127.0.0.1:4318")
+            })?;
+            config.telemetry.otlp = Some(url);
         }
         Ok(config)
     }

@@ -74,7 +74,7 @@ pub(crate) fn priority(text: &str) -> Result<Priority, String> {
 
 /// Reads the base URL of a collector.
 pub(crate) fn collector(text: &str) -> Result<Url, String> {
-    const EXPECTED: &str = "expected the collector's base URL, such as `http://127.0.0.1:4318`";
+    const EXPECTED: &str = "expected the collector's base URL, http or https";
     let url = Url::parse(text.trim()).map_err(|cause| format!("{cause}; {EXPECTED}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(EXPECTED.to_owned());

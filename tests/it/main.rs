@@ -7,6 +7,7 @@
     reason = "what tests share fails by panicking, as they do"
 )]
 
+mod alone;
 mod basics;
 mod bench;
 mod breaking;
@@ -14,10 +15,14 @@ mod deadlines;
 mod demo;
 mod examples;
 mod lifecycles;
+mod lifetimes;
+mod limits;
 mod otlp;
 mod queueing;
+mod redirects;
 mod registry;
 mod retries;
 mod runtimes;
 mod sharing;
 mod spans;
+mod streaming;

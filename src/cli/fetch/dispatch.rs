@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -164,12 +164,16 @@ impl Dispatch {
             "interrupted: waiting up to {} s for {running} that are under way; again to stop now",
             WIND_DOWN.as_secs()
         ));
+        let began = Instant::now();
         let patience = sleep(WIND_DOWN);
         tokio::pin!(patience);
         loop {
             let stop = tokio::select! {
                 biased;
-                () = signals.next() => Some(Stop::SecondSignal),
+                // Some senders signal the process and then its group: that is one wish.
+                () = signals.next() => {
+                    (began.elapsed() > ECHO).then_some(Stop::SecondSignal)
+                }
                 () = &mut patience => Some(Stop::Signal),
                 ended = self.jobs.join_next() => match ended {
                     Some(ended) => match self.settle(ended.ok(), signals).await {
@@ -286,6 +290,8 @@ impl Dispatch {
 
 /// How long a first signal waits for what is under way.
 const WIND_DOWN: Duration = Duration::from_secs(2);
+/// How long after a signal another one is the same wish.
+const ECHO: Duration = Duration::from_millis(200);
 /// URLs that may wait for a circuit, outside the client.
 const PARKED_MAX: usize = 4_096;
 /// Malformed URLs that are named on stderr.

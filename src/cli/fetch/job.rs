@@ -128,14 +128,22 @@ async fn fetch(worker: &Worker, job: Job) -> Done {
                 Err(error) => return Done::Unwritable(path.clone(), error),
             },
         };
-        tally.add(&outturn);
         if worker.explains {
-            tally.decisions.extend(explain::lines(&shown, &outturn));
+            let before = (tally.began, tally.attempts);
+            tally.decisions.extend(explain::lines(&shown, &outturn, before));
         }
+        tally.add(&outturn);
         if !course.goes_on(&outturn, &tally).await {
             return worker.finish(shown, &outturn, tally, file);
         }
     }
+}
+
+/// The time for a URL whose command line says nothing of it.
+pub(crate) fn deadline_of(policy: &HostPolicy, is_streamed: bool) -> Duration {
+    // The standard deadline is for answers; a file takes as long as its size asks for.
+    let is_standard = policy.deadline == HostPolicy::default().deadline;
+    if is_streamed && is_standard { FILE_DEADLINE } else { policy.deadline }
 }
 
 /// Brings the whole answer, to count it; may share another URL's flight.

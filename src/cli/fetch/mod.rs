@@ -78,7 +78,10 @@ fn conclude(
     let why = match (stop, written) {
         (_, Err(Unwritten::Failed(failure))) | (Some(Stop::Failed(failure)), _) => Err(failure),
         (_, Err(Unwritten::ReaderGone)) | (Some(Stop::Output), Ok(())) => {
-            Ok((Exit::Interrupted, "stopped, since nobody reads the rows".to_owned()))
+            let unfinished = counts.unfinished();
+            let text = format!("stopped, since nobody reads the rows; {unfinished} unfinished");
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            return Ok(exit.min(Exit::Interrupted));
         }
         (Some(Stop::Signal | Stop::SecondSignal), Ok(())) => {
             Ok((Exit::Interrupted, "interrupted".to_owned()))

@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::fetch::args::FetchArgs;
 use crate::cli::fetch::dispatch::{Files, Limits};
 use crate::cli::fetch::input::{self, Entry, Lines};
-use crate::cli::fetch::job::Worker;
+use crate::cli::fetch::job::{self, Worker};
 use crate::cli::fetch::naming::Names;
 use crate::cli::fetch::progress::Mode;
 use crate::cli::fetch::resume::{FILE_NAME, Notes, Past};
@@ -60,7 +60,8 @@ pub(crate) fn of(mut args: FetchArgs) -> Result<Plan, Failure> {
         jobs_max,
         failures_max: args.max_failures.map(|most| u64::from(most.get())),
     };
-    let template = args.request.template(&config)?;
+    let planned = job::deadline_of(&config.defaults, !matches!(files, Files::None));
+    let template = args.request.template(planned)?;
     let worker = Worker {
         client: args.client.client(config.clone())?,
         redaction: Redaction::new(&config.telemetry.redact.query),

@@ -222,7 +222,8 @@ impl Counts {
 
     fn summary(&self) -> String {
         let seconds = self.began.elapsed().as_secs_f64();
-        let mut text = format!("{} URLs in {seconds:.1} s: {}", self.ended(), self.words());
+        let urls = if self.ended() == 1 { "URL" } else { "URLs" };
+        let mut text = format!("{} {urls} in {seconds:.1} s: {}", self.ended(), self.words());
         if self.skipped > 0 {
             let _ = write!(text, "; {} finished earlier", self.skipped);
         }

@@ -27,7 +27,7 @@ pub(crate) struct Outturn {
 
 /// What the calls for one URL came to so far.
 pub(crate) struct Tally {
-    began: Instant,
+    pub(crate) began: Instant,
     /// Attempts on the wire.
     pub(crate) attempts: u32,
     /// What was decided, for people.
