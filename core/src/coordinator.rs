@@ -5,6 +5,7 @@
 //! a refusal, or by its own deadline, whichever comes first.
 
 mod awaiting;
+mod foresight;
 mod patience;
 pub mod port;
 mod refusals;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, Target, Ticket};
 use crate::coordinator::awaiting::Awaiting;
+use crate::coordinator::foresight::Foresight;
 use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
@@ -35,11 +37,19 @@ pub struct Coordinator {
     sleepers: BTreeSet<(Instant, FlightId)>,
     /// Sleepers that a probe's verdict wakes sooner.
     awaiting: Awaiting,
+    foresight: Foresight,
     /// Attempts on the wire, with the target whose lane and slot they hold.
-    running: BTreeMap<AttemptId, Target>,
+    running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
     serial: u64,
     draining: bool,
+}
+
+/// An attempt on the wire.
+#[derive(Debug)]
+struct Sent {
+    target: Target,
+    at: Instant,
 }
 
 impl Coordinator {
@@ -52,6 +62,7 @@ impl Coordinator {
             patience: Patience::default(),
             sleepers: BTreeSet::new(),
             awaiting: Awaiting::default(),
+            foresight: Foresight::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -61,6 +72,7 @@ impl Coordinator {
 
     /// Takes one input; what follows from it is fetched with [`Coordinator::next_action`].
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.queue.tick(now);
         match input {
             Input::Submit(spec) => self.submit(now, &spec),
             Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
@@ -75,7 +87,10 @@ impl Coordinator {
                     self.queue.set_lane(&lane, slots_max);
                 }
             }
-            Input::DropLane(lane) => self.queue.drop_lane(&lane),
+            Input::DropLane(lane) => {
+                self.queue.drop_lane(&lane);
+                self.foresight.forget(&lane);
+            }
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
                 self.queue.set_max(queue_max);
@@ -116,7 +131,10 @@ impl Coordinator {
         match self.flights.enter(now, spec) {
             Entry::Began(flight) => {
                 self.actions.push_back(Action::Begin(flight, ticket));
-                self.enqueue(flight);
+                match self.too_late_at(now, flight) {
+                    Some(until) => self.fail(flight, Gate::Slot, Some(until)),
+                    None => self.enqueue(flight),
+                }
             }
             Entry::Joined(flight) => {
                 self.actions.push_back(Action::Join(flight, ticket));
@@ -162,10 +180,11 @@ impl Coordinator {
         verdict: Verdict,
         onward: Option<Target>,
     ) {
-        let Some(target) = self.running.remove(&attempt) else { return };
+        let Some(Sent { target, at }) = self.running.remove(&attempt) else { return };
         self.global.give();
         self.queue.give(&target.lane);
         if !matches!(verdict, Verdict::Refused(_)) {
+            self.foresight.record(&target.lane, now.saturating_duration_since(at));
             self.rouse(&target.scope);
         }
         let id = attempt.flight;
@@ -197,8 +216,8 @@ impl Coordinator {
 
     fn close(&mut self) {
         self.draining = true;
-        for (attempt, target) in &self.running {
-            let abort = Action::Abort(target.clone(), *attempt, AbortCause::Cancelled);
+        for (attempt, sent) in &self.running {
+            let abort = Action::Abort(sent.target.clone(), *attempt, AbortCause::Cancelled);
             self.actions.push_back(abort);
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
@@ -214,7 +233,6 @@ impl Coordinator {
             self.refuse(ticket, flight, ErrorKind::DeadlineExceeded, None);
             self.leave(ticket, AbortCause::Deadline);
         }
-        self.queue.release(now);
         while let Some((at, id)) = self.sleepers.first().copied()
             && at <= now
         {
@@ -252,6 +270,7 @@ impl Coordinator {
             scope: flight.target.scope.clone(),
             deadline,
             useful_min,
+            useful_max: budget / 2,
             resend: flight.tries - 1,
             cost: flight.cost,
             attempts_max: flight.attempts_max,
@@ -259,7 +278,8 @@ impl Coordinator {
             repeat: flight.repeat,
             breaker: flight.breaker,
         };
-        self.running.insert(attempt, flight.target.clone());
+        flight.offered = Some(deadline);
+        self.running.insert(attempt, Sent { target: flight.target.clone(), at: now });
         self.actions.push_back(Action::Dispatch(flight.target.clone(), offer));
     }
 

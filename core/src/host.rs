@@ -11,7 +11,7 @@ mod operating;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
 use crate::allowance::{Allowances, QuotaUse};
@@ -21,6 +21,7 @@ use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
+use crate::latencies::Latencies;
 use crate::limit::{Limit, Load};
 use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::pace::Pace;
@@ -117,6 +118,7 @@ pub struct Host {
     pace: Pace,
     allowances: Allowances,
     rate: Option<Rate>,
+    latencies: Latencies,
     budget: Budget,
     running: BTreeMap<AttemptId, Running>,
     actions: VecDeque<Action>,
@@ -144,6 +146,7 @@ impl Host {
             policy,
             pace: Pace::default(),
             allowances: Allowances::default(),
+            latencies: Latencies::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             last_serial: 0,
@@ -214,7 +217,7 @@ impl Host {
 
     fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
         let left = offer.deadline.saturating_duration_since(now);
-        if left.is_zero() || left < offer.useful_min {
+        if left.is_zero() || left < self.useful_min(offer) {
             return Err(Refusal { gate: Gate::Deadline, until: None });
         }
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
@@ -236,6 +239,12 @@ impl Host {
             BreakerUse::Bypassed => Ok(None),
             BreakerUse::Guarded => self.ask_breaker(now, &offer.scope).map(Some),
         }
+    }
+
+    /// The least time left that is of use: what the route usually takes, once that is known.
+    fn useful_min(&self, offer: &Offer) -> Duration {
+        let p95 = self.latencies.p95(&offer.scope).filter(|_| !offer.useful_min.is_zero());
+        p95.map_or(offer.useful_min, |p95| offer.useful_min.max(p95.min(offer.useful_max)))
     }
 
     fn ask_breaker(&mut self, now: Instant, scope: &ScopeKey) -> Result<Pass, Refusal> {
@@ -285,6 +294,9 @@ impl Host {
         }
         if evidence.outcome == Outcome::Success {
             self.budget.earn(running.offer.cost);
+            if let Some(took) = evidence.took {
+                self.latencies.record(&running.offer.scope, took);
+            }
         }
         let hint_use = self.policy.retry.backoff.hint;
         if let (Some(hint), Some(429 | 503), HintUse::Obey) =

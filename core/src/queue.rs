@@ -4,13 +4,15 @@
 //! most urgent head runs first, the oldest among equals; every tenth turn goes to the oldest of the
 //! less urgent, so that nothing waits for ever behind hot traffic. The same holds within each lane:
 //! a lane whose turns never fall on a tenth of all would starve its own. When the queue is full the
-//! newest of the least urgent is shed first.
+//! newest of the least urgent is shed first. Once the oldest of a lane's rank has waited for a second
+//! the newest goes first, but for every tenth turn: an overload then costs some their answer instead
+//! of making everybody's late.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::call::{FlightId, HostKey, Priority};
 
@@ -28,6 +30,7 @@ pub struct Queue {
     queue_max: usize,
     arrivals: u64,
     turns: u64,
+    now: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ struct Lane {
     shown: [Option<u64>; RANKS],
     /// Turns that passed over something less urgent, since one was given to it.
     passed: u64,
+    /// Turns that passed over something older, since one was given to it.
+    skipped: u64,
     running: u32,
     slots_max: u32,
     /// Until when no turn falls on it.
@@ -47,6 +52,8 @@ struct Place {
     lane: HostKey,
     rank: Priority,
     arrival: u64,
+    /// Since when it waits at this rank, if anybody told the time.
+    since: Option<Instant>,
 }
 
 /// What became of a flight that wants to wait.
@@ -72,6 +79,7 @@ impl Queue {
             queue_max,
             arrivals: 0,
             turns: 0,
+            now: None,
         }
     }
 
@@ -86,7 +94,8 @@ impl Queue {
 
     /// Lets no turn fall on a lane before `until`; what waits there keeps its order.
     pub fn hold(&mut self, lane: &HostKey, until: Instant) {
-        if let Some(known) = self.lanes.get_mut(lane) {
+        let is_over = self.now.is_some_and(|now| until <= now);
+        if let Some(known) = self.lanes.get_mut(lane).filter(|_| !is_over) {
             if let Some(before) = known.held.replace(until) {
                 self.holds.remove(&(before, lane.clone()));
             }
@@ -95,8 +104,9 @@ impl Queue {
         }
     }
 
-    /// Ends the holds whose time is over.
-    pub fn release(&mut self, now: Instant) {
+    /// Tells the time: waits count from it, and holds whose time is over end.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
         while let Some((until, lane)) = self.holds.pop_first() {
             if until > now {
                 self.holds.insert((until, lane));
@@ -142,13 +152,14 @@ impl Queue {
     /// Takes in a flight that goes out in this very turn, which no bound on waiting is meant for.
     pub fn pass(&mut self, flight: FlightId, lane: &HostKey, rank: Priority) {
         self.arrivals += 1;
-        let place = Place { lane: lane.clone(), rank, arrival: self.arrivals };
+        let place = Place { lane: lane.clone(), rank, arrival: self.arrivals, since: self.now };
         self.insert(flight, place);
     }
 
     /// Lets a flight wait where it would if it had never had its turn; it is never shed for that.
     pub fn put_back(&mut self, flight: FlightId, lane: &HostKey, rank: Priority, arrival: u64) {
-        self.insert(flight, Place { lane: lane.clone(), rank, arrival });
+        let place = Place { lane: lane.clone(), rank, arrival, since: self.now };
+        self.insert(flight, place);
     }
 
     /// When a waiting flight came, as a number that grows with each push.
@@ -175,16 +186,17 @@ impl Queue {
         let Some(place) = self.places.get(&flight).cloned() else { return };
         if place.rank != rank {
             self.remove(flight);
-            self.insert(flight, Place { rank, ..place });
+            self.insert(flight, Place { rank, since: self.now, ..place });
         }
     }
 
     /// Takes the flight whose turn it is, and a slot of its lane for it.
     pub fn pop(&mut self) -> Option<FlightId> {
         let rank = self.next_rank()?;
-        let key = self.heads.get(rank)?.values().next()?;
-        let lane = self.lanes.get_mut(key)?;
-        let flight = lane.turn(rank)?;
+        let key = self.heads.get(rank)?.values().next()?.clone();
+        let is_pressed = self.is_pressed(&key, rank);
+        let lane = self.lanes.get_mut(&key)?;
+        let flight = lane.turn(rank, is_pressed)?;
         self.turns += 1;
         self.remove(flight);
         Some(flight)
@@ -241,9 +253,30 @@ impl Queue {
         nobody && self.lanes.get(lane).is_some_and(Lane::has_slot)
     }
 
+    /// How many go before a flight that comes to a lane with this rank; `None` if it can go at once.
+    pub fn ahead(&self, lane: &HostKey, rank: Priority) -> Option<usize> {
+        let known = self.lanes.get(lane).filter(|known| !known.has_slot())?;
+        let own = usize::from(!self.is_pressed(lane, rank.index()));
+        Some(known.ranks.iter().take(rank.index() + own).map(BTreeMap::len).sum())
+    }
+
+    /// How many flights of a lane may run at once.
+    pub fn slots_max(&self, lane: &HostKey) -> u32 {
+        self.lanes.get(lane).map_or(0, |lane| lane.slots_max)
+    }
+
     /// Whether a lane is known.
     pub fn has_lane(&self, lane: &HostKey) -> bool {
         self.lanes.contains_key(lane)
+    }
+
+    /// Whether waits have grown so long that the newest of a lane's rank goes first.
+    fn is_pressed(&self, lane: &HostKey, rank: usize) -> bool {
+        let entries = self.lanes.get(lane).and_then(|lane| lane.ranks.get(rank));
+        let oldest = entries.and_then(|entries| entries.values().next());
+        let since = oldest.and_then(|flight| self.places.get(flight)?.since);
+        let waited = self.now.zip(since).map(|(now, since)| now.saturating_duration_since(since));
+        waited.is_some_and(|waited| waited >= NEWEST_FIRST_AFTER)
     }
 
     fn insert(&mut self, flight: FlightId, place: Place) {
@@ -304,6 +337,7 @@ impl Lane {
             ranks: Default::default(),
             shown: [None; RANKS],
             passed: 0,
+            skipped: 0,
             running: 0,
             slots_max,
             held: None,
@@ -311,10 +345,10 @@ impl Lane {
     }
 
     /// The flight that runs in a slot of this lane when the lane's turn falls on `rank`.
-    fn turn(&mut self, rank: usize) -> Option<FlightId> {
+    fn turn(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
         let heads = self.ranks.iter().skip(rank + 1).filter_map(BTreeMap::first_key_value);
         let less_urgent = heads.min_by_key(|(arrival, _)| **arrival).map(|(_, flight)| *flight);
-        let head = self.ranks.get(rank)?.values().next().copied();
+        let head = self.head(rank, is_pressed);
         self.running += 1;
         let is_given_away = self.ranks.iter().take(rank).any(|entries| !entries.is_empty());
         if less_urgent.is_none() || is_given_away {
@@ -322,6 +356,19 @@ impl Lane {
         }
         self.passed = (self.passed + 1) % SHARE_ONE_IN;
         if self.passed == 0 { less_urgent } else { head }
+    }
+
+    /// The newest when waits are long: what has waited most has the least chance of being in time.
+    /// Every tenth such turn is the oldest's, so that nothing waits for ever.
+    fn head(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
+        let entries = self.ranks.get(rank)?;
+        if is_pressed && entries.len() > 1 {
+            self.skipped = (self.skipped + 1) % SHARE_ONE_IN;
+            if self.skipped != 0 {
+                return entries.values().next_back().copied();
+            }
+        }
+        entries.values().next().copied()
     }
 
     fn has_slot(&self) -> bool {
@@ -335,3 +382,5 @@ impl Lane {
 
 const RANKS: usize = Priority::ALL.len();
 const SHARE_ONE_IN: u64 = 10;
+/// Once the oldest of a rank has waited this long, the newest goes first.
+const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);

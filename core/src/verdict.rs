@@ -20,8 +20,10 @@ pub struct Offer {
     pub scope: ScopeKey,
     /// When the flight's last waiter gives up.
     pub deadline: Instant,
-    /// The least time in which an attempt is of use.
+    /// The least time in which an attempt is of use; zero sends it regardless.
     pub useful_min: Duration,
+    /// What the host's own knowledge may raise that to; a call with more time left is always sent.
+    pub useful_max: Duration,
     /// How many attempts of this hop went before.
     pub resend: u32,
     /// What it costs the retry budget.

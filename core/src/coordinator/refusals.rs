@@ -12,10 +12,11 @@ impl Coordinator {
     pub(super) fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.tries = flight.tries.saturating_sub(1);
+        let has_more = flight.deadline().map(|(deadline, _)| deadline) > flight.offered;
         let again = match refusal.gate {
             Gate::Budget | Gate::Breaker => None,
             // Somebody with more time may have joined while the offer was on its way.
-            Gate::Deadline => Some(now).filter(|now| self.is_useful_at(id, *now)),
+            Gate::Deadline => Some(now).filter(|now| has_more && self.is_useful_at(id, *now)),
             Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
             Gate::Slot => now.checked_add(SLOT_PAUSE),
             Gate::Rate => return self.hold_lane(id, refusal.until),

@@ -1,6 +1,7 @@
 //! The coordinator against hosts that are played by the test.
 
 mod ending;
+mod foresight;
 mod pacing;
 mod sharing;
 mod verdicts;

@@ -20,7 +20,7 @@ impl Coordinator {
     /// Where flights and attempts are bound for, some more than once. O(flights).
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         let waiting = self.flights.iter().map(|(_, flight)| &flight.target);
-        waiting.chain(self.running.values())
+        waiting.chain(self.running.values().map(|sent| &sent.target))
     }
 
     /// The slots over all hosts.

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use super::*;
 use Priority::{Background, Critical, Foreground, Normal};
 
@@ -114,10 +112,49 @@ fn held_lane_has_no_turn_until_its_time_and_keeps_its_order() {
     queue.hold(&"a".into(), early);
     queue.hold(&"a".into(), late);
     assert_eq!((drain(&mut queue), queue.next_release()), (vec![3], Some(late)));
-    queue.release(early);
+    queue.tick(early);
     assert!(drain(&mut queue).is_empty());
-    queue.release(late);
+    queue.tick(late);
+    queue.hold(&"a".into(), early);
     assert_eq!((drain(&mut queue), queue.next_release()), (vec![1, 2], None));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+fn newest_goes_first_once_waits_have_grown_and_every_tenth_turn_is_the_oldests() {
+    let t0 = Instant::now();
+    let mut queue = queue(1000, &[("a", 1000)]);
+    queue.tick(t0);
+    (0..30).for_each(|id| push(&mut queue, &[(id, "a", Normal)]));
+    push(&mut queue, &[(99, "a", Foreground)]);
+    assert_eq!([queue.pop(), queue.pop()], [Some(FlightId(99)), Some(FlightId(0))]);
+    queue.tick(t0 + NEWEST_FIRST_AFTER);
+    let order: Vec<u64> = (0..11).filter_map(|_| queue.pop()).map(|flight| flight.0).collect();
+    assert_eq!(order, [29, 28, 27, 26, 25, 24, 23, 22, 21, 1, 20]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+fn long_wait_at_another_rank_presses_nobody() {
+    let t0 = Instant::now();
+    let mut queue = queue(1000, &[("a", 1000)]);
+    queue.tick(t0);
+    push(&mut queue, &[(1, "a", Background), (2, "a", Background)]);
+    queue.tick(t0 + NEWEST_FIRST_AFTER);
+    queue.set_rank(FlightId(1), Foreground);
+    push(&mut queue, &[(3, "a", Foreground)]);
+    assert_eq!(drain(&mut queue), [1, 3, 2]);
+}
+
+#[test]
+fn nobody_is_ahead_where_a_slot_is_free_and_the_more_urgent_are_elsewhere() {
+    let mut queue = queue(1000, &[("a", 1)]);
+    assert_eq!(queue.ahead(&"a".into(), Normal), None);
+    push(&mut queue, &[(1, "a", Normal)]);
+    queue.pop();
+    push(&mut queue, &[(2, "a", Normal), (3, "a", Background), (4, "a", Foreground)]);
+    let ahead = Priority::ALL.map(|rank| queue.ahead(&"a".into(), rank));
+    assert_eq!(ahead, [Some(0), Some(1), Some(2), Some(3)]);
 }
 
 #[test]

@@ -297,7 +297,10 @@ impl Keeper {
 
     fn refusal(&mut self, now: Instant, offer: &Offer, gate: Gate, reach: &mut Reach) {
         match gate {
-            Gate::Deadline => assert!(now + offer.useful_min >= offer.deadline, "it was in time"),
+            Gate::Deadline => {
+                let useful = offer.useful_min.max(offer.useful_max);
+                assert!(now + useful >= offer.deadline, "it was in time");
+            }
             Gate::Pace => {
                 assert!(self.hold > Some(now), "nobody asked for it");
                 reach.hit(Mark::Paced);
