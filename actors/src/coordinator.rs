@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
 use spillgate_core::breaker::Stance;
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
@@ -245,6 +245,12 @@ impl Coordinator {
 
 impl Actor for Coordinator {
     type Context = Context<Self>;
+
+    /// Ends the thread, also when the actor ends before its `Stop` is read: a mailbox whose last
+    /// address is gone may be closed with a message in it.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        System::current().stop();
+    }
 }
 
 impl Wakeful for Coordinator {
