@@ -11,9 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 use actix::{Recipient, WeakRecipient};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
+use spillgate_core::quota::Quota;
 use tokio::sync::oneshot;
 
 use crate::answer::Head;
@@ -79,6 +80,7 @@ pub(crate) async fn run(mut run: Run) {
     ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
     let record = run.trial.record(Instant::now(), ending);
+    let evidence = evidence.taking(run.took(record.began, record.ended));
     let attempt = run.trial.attempt;
     run.host.do_send(Settled { attempt, evidence, outturn, record });
 }
@@ -197,8 +199,12 @@ fn judge(
         }
     };
     let headers = &arrival.head.headers;
-    let hint = retry_after::read(headers, Instant::now(), SystemTime::now());
+    let wall = SystemTime::now();
+    let hint = retry_after::read(headers, Instant::now(), wall);
+    let unix_now = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let quota = Quota::read(|name| headers.get(name).map(HeaderValue::as_bytes), unix_now);
     let evidence = Evidence::of_status(arrival.head.status.as_u16(), hint);
+    let evidence = Evidence { quota, ..evidence };
     let Some(classifier) = classifier else { return (evidence, Ok(arrival)) };
     let asked = AssertUnwindSafe(|| classifier(&arrival.head, &arrival.body));
     match std::panic::catch_unwind(asked).unwrap_or(Judgement::ByStatus) {
@@ -254,6 +260,13 @@ impl Run {
             }
             Err(_) => Err(self.out_of_time()),
         }
+    }
+
+    /// How long the attempt took to answer: a stream is as fast as its head, however long it runs.
+    fn took(&self, began: Instant, ended: Instant) -> Duration {
+        let streams = self.trial.order.delivery == Delivery::Stream;
+        let head = self.trial.marks.at(Mark::Head).filter(|_| streams);
+        head.unwrap_or(ended).saturating_duration_since(began)
     }
 
     /// The error of an attempt whose time is up, telling whether a byte can have left.

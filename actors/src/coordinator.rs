@@ -17,6 +17,7 @@ use spillgate_core::breaker::Stance;
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
+use spillgate_core::device::Sight;
 use spillgate_core::event::BreakerState;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
@@ -27,9 +28,10 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Demand, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop,
+    Submit,
 };
-use crate::order::Prepared;
+use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
@@ -121,7 +123,8 @@ impl Coordinator {
         let demand = Demand {
             report: own.clone().recipient().downgrade(),
             opened: own.clone().recipient().downgrade(),
-            scope_opened: own.recipient().downgrade(),
+            scope_opened: own.clone().recipient().downgrade(),
+            host_limit: own.recipient().downgrade(),
         };
         let idle = Arc::new(AtomicBool::new(true));
         let publishes = (demand, idle.clone());
@@ -213,6 +216,15 @@ impl Coordinator {
         }
     }
 
+    /// Learns what an attempt shows of this machine's network.
+    fn look(&mut self, ctx: &mut Context<Self>, attempt: AttemptId, outturn: Option<&Outturn>) {
+        let Some(outturn) = outturn else { return };
+        let sight = Sight::of(outturn.as_ref().err().map(|failure| failure.kind));
+        if sight == Sight::Offline || self.machine.is_offline() {
+            self.step(ctx, Input::Seen { attempt, sight });
+        }
+    }
+
     fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
         if let Some(host) = self.hosts.get(&target.keeper) {
             host.addr.do_send(Abort { attempt, cause });
@@ -296,6 +308,7 @@ impl Handler<Report> for Coordinator {
             let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
             self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
         }
+        self.look(ctx, attempt, brought.as_ref().map(|(outturn, _)| outturn));
         let now = Instant::now();
         let mut onward = None;
         let mut lane = None;
@@ -324,5 +337,13 @@ impl Handler<ScopeOpened> for Coordinator {
 
     fn handle(&mut self, ScopeOpened { scope, until }: ScopeOpened, ctx: &mut Self::Context) {
         self.step(ctx, Input::ScopeOpened { scope, until });
+    }
+}
+
+impl Handler<HostLimit> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, HostLimit { host, slots_max }: HostLimit, ctx: &mut Self::Context) {
+        self.step(ctx, Input::LaneLimit { lane: host, slots_max });
     }
 }

@@ -10,7 +10,7 @@ use actix::{Actor, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
-use spillgate_core::event::{BreakerEvent, BreakerState};
+use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
 use crate::messages::{
-    Abort, Demand, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
 };
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
@@ -103,6 +103,11 @@ impl Host {
                 Action::Cancel(attempt) => self.cancel(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Limit(slots_max) => {
+                    if let Some(coordinator) = self.demand.host_limit.upgrade() {
+                        coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
+                    }
+                }
             }
         }
         self.publish();
@@ -155,16 +160,17 @@ impl Host {
     fn announce(&mut self, event: BreakerEvent) {
         let breaker = self.machine.scopes().breaker(&event.scope);
         let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
-        self.seams.registry.publish(&event.scope, &self.key, event.to, stance);
+        let state = breaker.map_or(BreakerState::Closed, Breaker::state);
+        self.seams.registry.publish(&event.scope, &self.key, state, stance);
         tracing::info!(
             scope = &*event.scope,
+            shadow = event.mode == BreakerMode::Shadow,
             from = event.from.name(),
             to = event.to.name(),
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) =
-            (event.to, self.demand.scope_opened.upgrade())
+        if let (BreakerState::Open, Some(coordinator)) = (state, self.demand.scope_opened.upgrade())
         {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });

@@ -5,6 +5,7 @@
 //!   -> Report -> Coordinator -> the caller's reply
 //! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
+//! a limit moves: Host -> HostLimit -> Coordinator
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -18,7 +19,7 @@ use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::{AttemptId, ScopeKey, Ticket};
+use spillgate_core::call::{AttemptId, HostKey, ScopeKey, Ticket};
 use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::HostPolicy;
@@ -117,12 +118,21 @@ pub(crate) struct ScopeOpened {
     pub(crate) until: Option<Instant>,
 }
 
+/// A host tells how many attempts it bears at the moment.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HostLimit {
+    pub(crate) host: HostKey,
+    pub(crate) slots_max: u32,
+}
+
 /// A host's way back to its coordinator; weak, or the two would keep each other alive.
 #[derive(Clone)]
 pub(crate) struct Demand {
     pub(crate) report: WeakRecipient<Report>,
     pub(crate) opened: WeakRecipient<Opened>,
     pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
+    pub(crate) host_limit: WeakRecipient<HostLimit>,
 }
 
 /// Asks for the published state of everything.

@@ -4,8 +4,14 @@
 //! every verdict of a host into answers. Each ticket is answered exactly once: by what arrived, by
 //! a refusal, or by its own deadline, whichever comes first.
 
+mod awaiting;
+mod entering;
+mod foresight;
+mod network;
 mod patience;
 pub mod port;
+mod refusals;
+mod sleep;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -14,13 +20,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
-use crate::call::{AttemptId, BreakerUse, CallSpec, FlightId, ScopeKey, Target, Ticket};
+use crate::call::{AttemptId, CallSpec, FlightId, Target, Ticket};
+use crate::coordinator::awaiting::Awaiting;
+use crate::coordinator::foresight::Foresight;
 use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
+use crate::device::Device;
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Retry, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -30,11 +39,22 @@ pub struct Coordinator {
     global: Slots,
     patience: Patience,
     sleepers: BTreeSet<(Instant, FlightId)>,
+    /// Sleepers that a probe's verdict wakes sooner.
+    awaiting: Awaiting,
+    foresight: Foresight,
+    device: Device,
     /// Attempts on the wire, with the target whose lane and slot they hold.
-    running: BTreeMap<AttemptId, Target>,
+    running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
     serial: u64,
     draining: bool,
+}
+
+/// An attempt on the wire.
+#[derive(Debug)]
+struct Sent {
+    target: Target,
+    at: Instant,
 }
 
 impl Coordinator {
@@ -46,6 +66,9 @@ impl Coordinator {
             global: Slots::new(global),
             patience: Patience::default(),
             sleepers: BTreeSet::new(),
+            awaiting: Awaiting::default(),
+            foresight: Foresight::default(),
+            device: Device::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -55,16 +78,27 @@ impl Coordinator {
 
     /// Takes one input; what follows from it is fetched with [`Coordinator::next_action`].
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.queue.tick(now);
         match input {
             Input::Submit(spec) => self.submit(now, &spec),
             Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
             Input::Opened(attempt) => self.opened(attempt),
+            Input::Seen { attempt, sight } => self.seen(now, attempt, sight),
             Input::Report { attempt, verdict, onward } => {
                 self.report(now, attempt, verdict, onward);
             }
             Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
             Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
-            Input::DropLane(lane) => self.queue.drop_lane(&lane),
+            Input::LaneLimit { lane, slots_max } => {
+                if self.queue.has_lane(&lane) {
+                    self.queue.set_lane(&lane, slots_max);
+                }
+            }
+            Input::DropLane(lane) => {
+                self.queue.drop_lane(&lane);
+                self.foresight.forget(&lane);
+                self.device.forget(&lane);
+            }
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
                 self.queue.set_max(queue_max);
@@ -74,6 +108,7 @@ impl Coordinator {
             Input::Wake => {}
         }
         self.wake(now);
+        self.give_up_offline(now);
         self.dispatch(now);
     }
 
@@ -86,7 +121,9 @@ impl Coordinator {
     pub fn next_wake(&self) -> Option<Instant> {
         let sleeper = self.sleepers.first().map(|(at, _)| *at);
         let deadline = self.patience.next_end();
-        sleeper.into_iter().chain(deadline).min()
+        let release = self.queue.next_release();
+        let lasting = self.next_lasting();
+        sleeper.into_iter().chain(deadline).chain(release).chain(lasting).min()
     }
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
@@ -104,7 +141,10 @@ impl Coordinator {
         match self.flights.enter(now, spec) {
             Entry::Began(flight) => {
                 self.actions.push_back(Action::Begin(flight, ticket));
-                self.enqueue(flight);
+                match self.too_late_at(now, flight) {
+                    Some(until) => self.fail(flight, Gate::Slot, Some(until)),
+                    None => self.enqueue(flight),
+                }
             }
             Entry::Joined(flight) => {
                 self.actions.push_back(Action::Join(flight, ticket));
@@ -150,9 +190,14 @@ impl Coordinator {
         verdict: Verdict,
         onward: Option<Target>,
     ) {
-        let Some(target) = self.running.remove(&attempt) else { return };
+        let Some(Sent { target, at }) = self.running.remove(&attempt) else { return };
+        self.unprobe(now, attempt);
         self.global.give();
         self.queue.give(&target.lane);
+        if !matches!(verdict, Verdict::Refused(_)) {
+            self.foresight.record(&target.lane, now.saturating_duration_since(at));
+            self.rouse(&target.scope);
+        }
         let id = attempt.flight;
         let Some(flight) = self.flights.of_mut(id).filter(|flight| flight.n == attempt.n) else {
             return;
@@ -180,55 +225,10 @@ impl Coordinator {
         self.answer_all(id, Answer::Arrived(id, finality));
     }
 
-    fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        flight.tries = flight.tries.saturating_sub(1);
-        let again = match refusal.gate {
-            Gate::Budget | Gate::Breaker => None,
-            // Somebody with more time may have joined while the offer was on its way.
-            Gate::Deadline => Some(now).filter(|now| self.is_useful_at(id, *now)),
-            Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
-            Gate::Slot => now.checked_add(SLOT_PAUSE),
-        };
-        match again {
-            Some(at) => self.sleep(id, at),
-            None => self.fail(id, refusal.gate, refusal.until),
-        }
-    }
-
-    /// Answers a flight that a gate refused for good: with the last real result if there is one.
-    fn fail(&mut self, id: FlightId, gate: Gate, until: Option<Instant>) {
-        let has_result = self.flights.of(id).is_some_and(|flight| flight.has_result);
-        let answer = match (has_result, gate) {
-            (true, Gate::Breaker) => Answer::Arrived(id, Finality::CircuitOpen),
-            (true, Gate::Deadline) => {
-                Answer::Arrived(id, Finality::DeadlineNear { retry_at: None })
-            }
-            (true, Gate::Pace) => Answer::Arrived(id, Finality::DeadlineNear { retry_at: until }),
-            (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
-            (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
-            (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
-        };
-        self.answer_all(id, answer);
-    }
-
-    fn scope_opened(&mut self, scope: &ScopeKey, until: Option<Instant>) {
-        let waits = |stage| matches!(stage, Stage::Queued | Stage::Sleeping(_));
-        let guarded = |breaker| breaker == BreakerUse::Guarded;
-        let failing: Vec<FlightId> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
-            .filter(|(_, flight)| flight.target.scope == *scope)
-            .map(|(id, _)| id)
-            .collect();
-        failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));
-    }
-
     fn close(&mut self) {
         self.draining = true;
-        for (attempt, target) in &self.running {
-            let abort = Action::Abort(target.clone(), *attempt, AbortCause::Cancelled);
+        for (attempt, sent) in &self.running {
+            let abort = Action::Abort(sent.target.clone(), *attempt, AbortCause::Cancelled);
             self.actions.push_back(abort);
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
@@ -247,8 +247,7 @@ impl Coordinator {
         while let Some((at, id)) = self.sleepers.first().copied()
             && at <= now
         {
-            self.sleepers.pop_first();
-            self.enqueue(id);
+            self.wake_up(at, id);
         }
     }
 
@@ -268,13 +267,20 @@ impl Coordinator {
             self.queue.give(&flight.target.lane);
             return self.fail(id, Gate::Deadline, None);
         }
+        let attempt = AttemptId { flight: id, n: flight.n + 1 };
+        if self.device.is_dark(&flight.target.lane)
+            && let Err(until) = self.device.probe(now, attempt)
+        {
+            self.queue.give(&flight.target.lane);
+            self.queue.hold(&flight.target.lane, until);
+            return self.requeue(id);
+        }
         let taking = self.global.take();
         debug_assert_eq!(taking, Taking::Taken, "a free slot was seen");
         self.serial += 1;
         flight.stage = Stage::Running;
         flight.n += 1;
         flight.tries += 1;
-        let attempt = AttemptId { flight: id, n: flight.n };
         let offer = Offer {
             attempt,
             serial: self.serial,
@@ -282,6 +288,7 @@ impl Coordinator {
             scope: flight.target.scope.clone(),
             deadline,
             useful_min,
+            useful_max: budget / 2,
             resend: flight.tries - 1,
             cost: flight.cost,
             attempts_max: flight.attempts_max,
@@ -289,7 +296,8 @@ impl Coordinator {
             repeat: flight.repeat,
             breaker: flight.breaker,
         };
-        self.running.insert(attempt, flight.target.clone());
+        flight.offered = Some(deadline);
+        self.running.insert(attempt, Sent { target: flight.target.clone(), at: now });
         self.actions.push_back(Action::Dispatch(flight.target.clone(), offer));
     }
 
@@ -299,28 +307,16 @@ impl Coordinator {
         let (lane, rank) = (flight.target.lane.clone(), flight.rank());
         if self.global.has_free() && self.queue.is_clear(&lane) {
             // A queue that is full of one host's calls must not stop another's.
-            return self.queue.pass(id, &lane, rank);
+            self.queue.pass(id, &lane, rank);
+            flight.arrival = self.queue.arrival(id);
+            return;
         }
-        match self.queue.push(id, &lane, rank) {
+        let pushed = self.queue.push(id, &lane, rank);
+        flight.arrival = self.queue.arrival(id);
+        match pushed {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
-        }
-    }
-
-    fn sleep(&mut self, id: FlightId, at: Instant) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        flight.stage = Stage::Sleeping(at);
-        self.sleepers.insert((at, id));
-    }
-
-    /// Answers a sleeping flight at once when the waiter that would have waited for its retry left.
-    fn give_up_sleeping(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.of(id).filter(|flight| flight.has_result) else { return };
-        if let Stage::Sleeping(at) = flight.stage
-            && !self.is_useful_at(id, at)
-        {
-            self.fail(id, Gate::Deadline, None);
         }
     }
 
@@ -352,8 +348,11 @@ impl Coordinator {
 
     fn forget_flight(&mut self, id: FlightId) -> Vec<Ticket> {
         self.queue.remove(id);
-        if let Some(Stage::Sleeping(at)) = self.flights.of(id).map(|flight| flight.stage) {
+        if let Some(flight) = self.flights.of(id)
+            && let Stage::Sleeping(at) = flight.stage
+        {
             self.sleepers.remove(&(at, id));
+            self.awaiting.end(&flight.target.scope, id);
         }
         self.flights.end(id)
     }
@@ -368,6 +367,3 @@ impl Coordinator {
         self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
     }
 }
-
-/// How long a flight waits that found no slot at a host whose limit has shrunk meanwhile.
-const SLOT_PAUSE: Duration = Duration::from_millis(5);

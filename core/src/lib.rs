@@ -2,27 +2,35 @@
 //!
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
-//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`queue`],
-//! [`flights`], [`pace`]) never import each other; the two machines [`host`] (supply) and
+//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
+//! [`queue`], [`flights`], [`pace`], [`allowance`],
+//! [`rate`]) never import each other; the two machines [`host`] (supply) and
 //! [`coordinator`] (demand) compose them and never import each other either.
 
 pub mod advice;
+pub mod allowance;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
 pub mod call;
 pub mod coordinator;
 pub mod deadline;
+pub mod device;
 pub mod event;
 pub mod flights;
 pub mod host;
+pub mod latencies;
 pub mod latency;
+pub mod limit;
 pub mod outcome;
 pub mod pace;
 pub mod policy;
 pub mod queue;
+pub mod quota;
+pub mod rate;
 pub mod rng;
 pub mod scopes;
 pub mod slots;
+pub mod turnover;
 pub mod verdict;
 pub mod window;

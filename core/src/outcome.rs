@@ -4,9 +4,10 @@
 //! upstream's health, so it neither trips a breaker nor resets a streak (PITFALLS of others:
 //! resilience4j#682, opossum#45, sglang#25811).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
+use crate::quota::Quota;
 
 /// What an attempt says about the upstream's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,19 +55,43 @@ pub struct Evidence {
     pub exposure: Exposure,
     /// When the upstream wants to be asked again (`Retry-After`).
     pub hint: Option<Instant>,
+    /// How long the attempt took; of a streamed answer, to its head.
+    pub took: Option<Duration>,
+    /// What the answer tells of the upstream's quota.
+    pub quota: Option<Quota>,
 }
 
 impl Evidence {
     /// The evidence of a whole answer with this status.
     pub fn of_status(status: u16, hint: Option<Instant>) -> Self {
         let outcome = Outcome::of_status(status);
-        Self { outcome, kind: None, status: Some(status), exposure: Exposure::MaybeSent, hint }
+        let exposure = Exposure::MaybeSent;
+        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None, quota: None }
     }
 
     /// The evidence of an attempt that ended in an error.
     pub fn of_error(kind: ErrorKind, exposure: Exposure) -> Self {
         let outcome = Outcome::of_error(kind);
-        Self { outcome, kind: Some(kind), status: None, exposure, hint: None }
+        Self {
+            outcome,
+            kind: Some(kind),
+            status: None,
+            exposure,
+            hint: None,
+            took: None,
+            quota: None,
+        }
+    }
+
+    /// The same, of an attempt that took this long.
+    pub fn taking(self, took: Duration) -> Self {
+        Self { took: Some(took), ..self }
+    }
+
+    /// Whether the server asked to be asked less: a 429, or a 503 that names a time to come.
+    pub fn is_throttled(&self, now: Instant) -> bool {
+        self.outcome == Outcome::Neutral(Neutral::Throttled)
+            || (self.status == Some(503) && self.hint.is_some_and(|hint| hint > now))
     }
 
     /// Whether another attempt could do better, as far as the answer itself says.

@@ -6,9 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::allowance::QuotaUse;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
+use crate::limit::LimitOptions;
+use crate::rate::RateOptions;
 
 /// What applies to the calls of one host.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +24,14 @@ pub struct HostPolicy {
     pub retry: RetryOptions,
     /// When to stop trying.
     pub breaker: BreakerOptions,
-    /// Attempts on the wire at once.
+    /// Attempts on the wire at once: the ceiling.
     pub concurrency: u32,
+    /// How the limit moves below that ceiling.
+    pub limit: LimitOptions,
+    /// The most attempts over time; `None` sets no bound.
+    pub rate: Option<RateOptions>,
+    /// Whether quotas that the server tells of are minded.
+    pub quota: QuotaUse,
 }
 
 /// The bounds within one attempt.
@@ -77,6 +86,9 @@ impl Default for HostPolicy {
             retry: RetryOptions::default(),
             breaker: BreakerOptions::standard(),
             concurrency: 6,
+            limit: LimitOptions::default(),
+            rate: None,
+            quota: QuotaUse::Obey,
         }
     }
 }
@@ -101,6 +113,17 @@ impl Default for RetryOptions {
     }
 }
 
+impl RetryOptions {
+    /// The standard mode of the AWS SDKs, as of 2026: three attempts, short delays, a quota.
+    pub fn aws_standard() -> Self {
+        Self {
+            attempts_max: 3,
+            backoff: BackoffOptions::aws_standard(),
+            budget: BudgetOptions::aws_standard(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { global: 24, queue_max: 1_000, calls_max: 10_000, hosts_max: 10_000 }
@@ -115,6 +138,17 @@ impl HostPolicy {
         self.check_breaker()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
+        }
+        if let Some(RateOptions { per_second, burst }) = self.rate
+            && !(per_second.is_finite() && per_second > 0.0 && burst > 0)
+        {
+            let problem = format!("{per_second} a second in bursts of {burst} lets no call pass");
+            return Err(PolicyError { setting: "rate", problem });
+        }
+        if self.limit.floor > self.concurrency {
+            let (floor, ceiling) = (self.limit.floor, self.concurrency);
+            let problem = format!("a floor of {floor} is above the ceiling of {ceiling}");
+            return Err(PolicyError { setting: "limits.floor", problem });
         }
         Ok(())
     }
@@ -168,6 +202,9 @@ impl HostPolicy {
             let problem = format!("a ratio of {ratio} is no share; expected 0 to 1");
             return Err(PolicyError { setting: "retry.budget", problem });
         }
+        if !(budget.price >= 0.0 && budget.price_throttled >= 0.0) {
+            return refuse("retry.budget", "a price must not be negative");
+        }
         if !(budget.initial >= 0.0 && budget.cap >= 0.0 && budget.cap.is_finite()) {
             return refuse("retry.budget", "credit and cap must not be negative");
         }
@@ -185,6 +222,16 @@ impl HostPolicy {
         if !(breaker.failure_rate > 0.0 && breaker.failure_rate <= 1.0) {
             let problem = format!("{} is no share; expected above 0, to 1", breaker.failure_rate);
             return Err(PolicyError { setting: "breaker.failure_rate", problem });
+        }
+        if breaker.window_calls == Some(0) {
+            return refuse("breaker.window_calls", "0 calls hold nothing; expected at least 1");
+        }
+        if let Some(slow) = breaker.slow
+            && (slow.limit.is_zero() || !(slow.rate > 0.0 && slow.rate <= 1.0))
+        {
+            let problem = format!("a limit of {:?} and a share of {}", slow.limit, slow.rate);
+            let problem = format!("{problem}; expected above zero, and above 0, to 1");
+            return Err(PolicyError { setting: "breaker.slow", problem });
         }
         if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
             return refuse("breaker", "reset_timeout and window must be above zero");

@@ -20,8 +20,10 @@ pub struct Offer {
     pub scope: ScopeKey,
     /// When the flight's last waiter gives up.
     pub deadline: Instant,
-    /// The least time in which an attempt is of use.
+    /// The least time in which an attempt is of use; zero sends it regardless.
     pub useful_min: Duration,
+    /// What the host's own knowledge may raise that to; a call with more time left is always sent.
+    pub useful_max: Duration,
     /// How many attempts of this hop went before.
     pub resend: u32,
     /// What it costs the retry budget.
@@ -64,8 +66,10 @@ pub struct Retry {
 pub enum Cost {
     /// Nothing: it is a first attempt, or the one before provably never reached the upstream.
     Free,
-    /// One token.
+    /// What an extra attempt costs.
     Token,
+    /// What an extra attempt costs after the server asked to be asked less.
+    Throttled,
 }
 
 /// Why an attempt is the last one.
@@ -88,6 +92,8 @@ pub enum Finality {
     CircuitOpen,
     /// The next attempt found no room to wait in.
     QueueFull,
+    /// This machine has had no network for too long to wait for it.
+    DeviceOffline,
 }
 
 impl Finality {
@@ -101,6 +107,7 @@ impl Finality {
             Self::DeadlineNear { .. } => "no retry: the deadline is too near",
             Self::CircuitOpen => "no retry: the circuit is open",
             Self::QueueFull => "no retry: the queue is full",
+            Self::DeviceOffline => "no retry: this device is offline",
         }
     }
 }
@@ -119,14 +126,20 @@ pub struct Refusal {
 pub enum Gate {
     /// Too little time is left.
     Deadline,
-    /// The server asked to be left alone.
+    /// The server asked to be left alone, or its quota is used up.
     Pace,
+    /// The user's own rate is used up.
+    Rate,
     /// All slots are taken.
     Slot,
     /// The retry budget is empty.
     Budget,
     /// The breaker is open.
     Breaker,
+    /// The breaker's probes are away, and callers wait for their verdict.
+    Probe,
+    /// This machine has no network; the coordinator asks it before any host.
+    Device,
 }
 
 impl Gate {
@@ -134,10 +147,11 @@ impl Gate {
     pub fn error_kind(self) -> ErrorKind {
         match self {
             Self::Deadline => ErrorKind::DeadlineExceeded,
-            Self::Pace => ErrorKind::RateLimited,
+            Self::Pace | Self::Rate => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
             Self::Budget => ErrorKind::Overloaded,
-            Self::Breaker => ErrorKind::CircuitOpen,
+            Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,
+            Self::Device => ErrorKind::DeviceOffline,
         }
     }
 }

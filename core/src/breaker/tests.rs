@@ -1,8 +1,13 @@
 //! The breaker, call by call on a clock of its own.
 
+mod modes;
+mod slow;
+
+use std::time::Duration;
+
 use super::*;
 use crate::advice::ErrorKind;
-use crate::breaker::options::Ignored;
+use crate::breaker::options::{Ignored, SlowCalls, SlowCount};
 use crate::outcome::Exposure;
 
 struct Bench {
@@ -21,7 +26,7 @@ impl Bench {
     fn pass(&mut self) -> Pass {
         match self.breaker.admit(self.now).0 {
             Admission::Admit(pass) => pass,
-            Admission::Refuse { until } => panic!("refused until {until:?}"),
+            other @ (Admission::Refuse { .. } | Admission::Await { .. }) => panic!("{other:?}"),
         }
     }
 

@@ -1,10 +1,16 @@
 //! The coordinator against hosts that are played by the test.
 
 mod ending;
+mod foresight;
+mod offline;
+mod pacing;
 mod sharing;
+mod verdicts;
 
 use super::*;
-use crate::call::{FlightKey, HostKey, Priority, Repeat};
+use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
+use crate::coordinator::refusals::SLOT_PAUSE;
+use crate::verdict::Refusal;
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {

@@ -20,12 +20,17 @@ impl Coordinator {
     /// Where flights and attempts are bound for, some more than once. O(flights).
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         let waiting = self.flights.iter().map(|(_, flight)| &flight.target);
-        waiting.chain(self.running.values())
+        waiting.chain(self.running.values().map(|sent| &sent.target))
     }
 
     /// The slots over all hosts.
     pub fn global(&self) -> &Slots {
         &self.global
+    }
+
+    /// Whether lanes are held because this machine has no network.
+    pub fn is_offline(&self) -> bool {
+        self.device.is_offline()
     }
 
     /// Whether nothing waits, runs or sleeps.
@@ -34,6 +39,7 @@ impl Coordinator {
             && self.queue.is_empty()
             && self.running.is_empty()
             && self.sleepers.is_empty()
+            && self.awaiting.is_empty()
             && self.patience.is_empty()
             && self.global.taken() == 0
     }

@@ -1,16 +1,22 @@
 //! The host, offer by offer on a clock of its own.
 
+mod limits;
 mod operators;
+mod pacing;
 mod retries;
+mod standard_mode;
+mod usual_time;
 
 use std::time::Duration;
 
 use super::*;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::FlightId;
+use crate::call::{FlightId, Repeat};
 use crate::event::BreakerState;
+use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
+use crate::verdict::{Cost, Finality};
 
 /// A host with its clock, and the serial of its coordinator.
 struct Bench {
@@ -41,6 +47,7 @@ impl Bench {
             scope: "a".into(),
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
+            useful_max: Duration::from_secs(10),
             resend: 0,
             cost: Cost::Free,
             attempts_max: None,
@@ -55,7 +62,9 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) => None,
+            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
+                None
+            }
         }));
         actions
     }
@@ -66,7 +75,7 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) => None,
+            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -88,7 +97,7 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) => None,
+            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");
@@ -226,7 +235,7 @@ fn probe_refused_by_another_gate_is_not_used_up() {
             bench.offer()
         }),
         (Gate::Budget, |bench| {
-            while bench.host.budget.spend() == Payment::Paid {}
+            while bench.host.budget.spend(Cost::Token) == Payment::Paid {}
             Offer { cost: Cost::Token, resend: 1, ..bench.offer() }
         }),
     ];

@@ -23,6 +23,7 @@ use spillgate_core::outcome::Evidence;
 use spillgate_core::pace::{HOLD_MAX, Pace};
 use spillgate_core::rng::Rng;
 use spillgate_core::slots::{Slots, Taking};
+use spillgate_core::verdict::Cost;
 use spillgate_core::window::{Tally, Window};
 
 proptest! {
@@ -53,6 +54,7 @@ proptest! {
                         prop_assert_eq!(pass.generation, breaker.generation());
                         passes.push(pass);
                     }
+                    Admission::Await { .. } => prop_assert!(false, "nobody asked to wait"),
                     Admission::Refuse { until } => {
                         prop_assert!(breaker.state() != BreakerState::Closed);
                         prop_assert!(until.is_some());
@@ -92,15 +94,15 @@ proptest! {
         initial in 0_u32..20,
     ) {
         let initial = f64::from(initial);
-        let mut budget = Budget::new(BudgetOptions { ratio, initial, cap: 1_000.0 });
+        let mut budget = Budget::new(BudgetOptions { ratio, initial, cap: 1_000.0, ..BudgetOptions::default() });
         let (mut earned, mut paid) = (initial, 0.0);
         for earns in steps {
             if earns {
-                budget.earn();
+                budget.earn(Cost::Free);
                 earned += ratio;
             } else {
-                let could = budget.has_token();
-                let payment = budget.spend();
+                let could = budget.affords(Cost::Token);
+                let payment = budget.spend(Cost::Token);
                 prop_assert_eq!(payment == Payment::Paid, could);
                 prop_assert_eq!(could, earned - paid >= 1.0 - 1e-6 , "{} {}", earned, paid);
                 paid += f64::from(u8::from(could));
@@ -120,7 +122,7 @@ proptest! {
         let (base, cap) = (Duration::from_millis(base_ms), Duration::from_millis(cap_ms));
         let mut rng = Rng::new(seed);
         for jitter in [Jitter::Full, Jitter::Equal, Jitter::None] {
-            let options = BackoffOptions { base, factor, cap, jitter };
+            let options = BackoffOptions { base, factor, cap, jitter, ..BackoffOptions::default() };
             let (delay, ceiling) = (options.delay(retry, &mut rng), options.ceiling(retry));
             prop_assert!(ceiling <= cap && ceiling >= base.min(cap));
             prop_assert!(delay <= ceiling);
@@ -200,13 +202,15 @@ proptest! {
         for (delay_ms, failed) in calls {
             // The first call begins the first bucket.
             at_ms += if log.is_empty() { 0 } else { delay_ms };
-            window.record(start + Duration::from_millis(at_ms), failed);
+            let call = Tally { calls: 1, failures: u32::from(failed), slow: 0 };
+            window.record(start + Duration::from_millis(at_ms), call);
             log.push((at_ms / 1_000, failed));
             let oldest = (at_ms / 1_000).saturating_sub(9);
             let young = log.iter().filter(|(bucket, _)| *bucket >= oldest);
             let expected = young.fold(Tally::default(), |sum, (_, failed)| Tally {
                 calls: sum.calls + 1,
                 failures: sum.failures + u32::from(*failed),
+                slow: 0,
             });
             prop_assert_eq!(window.tally(start + Duration::from_millis(at_ms)), expected);
         }

@@ -233,7 +233,10 @@ impl Model {
             BreakerKind::Consecutive if self.forced.is_none() && trips => {
                 Expected::State(BreakerState::Open)
             }
-            BreakerKind::Off | BreakerKind::Rate | BreakerKind::Consecutive => Expected::Nothing,
+            BreakerKind::Off
+            | BreakerKind::Rate
+            | BreakerKind::Hybrid
+            | BreakerKind::Consecutive => Expected::Nothing,
         }
     }
 

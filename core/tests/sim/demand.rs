@@ -101,7 +101,7 @@ impl Demand {
             Input::Report { attempt, verdict, onward } => {
                 self.report(*attempt, *verdict, onward.as_ref(), reach);
             }
-            Input::Lane { lane, slots_max } => {
+            Input::Lane { lane, slots_max } | Input::LaneLimit { lane, slots_max } => {
                 let before = self.ceilings.insert(lane.clone(), *slots_max);
                 let lowered = before.is_some_and(|before| before > *slots_max);
                 reach.hit_if(Mark::CeilingLowered, lowered && self.running(lane) > *slots_max);
@@ -109,7 +109,7 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_) | Input::DropLane(_) | Input::Wake => {}
+            Input::Opened(_) | Input::Seen { .. } | Input::DropLane(_) | Input::Wake => {}
         }
     }
 

@@ -8,7 +8,9 @@ use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
     BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
 };
+use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
+use spillgate_core::rate::RateOptions;
 use spillgate_core::rng::Rng;
 
 use crate::world::{MS, SECOND};
@@ -195,10 +197,17 @@ fn policy(rng: &mut Rng) -> HostPolicy {
                 jitter: pick(rng, &[Jitter::Full, Jitter::Equal, Jitter::None]),
                 ..BackoffOptions::default()
             },
-            budget: BudgetOptions { ratio: pick(rng, &[0.1, 0.5]), initial, cap: 10.0 },
+            budget: BudgetOptions {
+                ratio: pick(rng, &[0.1, 0.5]),
+                initial,
+                ..BudgetOptions::default()
+            },
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
+        limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
+        rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
+        ..HostPolicy::default()
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Supply {
 struct Keeper {
     key: HostKey,
     policy: HostPolicy,
+    /// Its slots, below the ceiling of its policy.
+    limit: u32,
     breakers: BTreeMap<ScopeKey, Model>,
     configured: BTreeSet<ScopeKey>,
     offers: BTreeMap<AttemptId, Offer>,
@@ -120,7 +122,7 @@ impl Supply {
         assert!(keeper.running.insert(id, None).is_none(), "{id:?} starts once");
         let slots = keeper.own_slots();
         let lends = offer.lane == keeper.key;
-        assert!(!lends || slots <= keeper.policy.concurrency as usize, "{slots} slots of the host");
+        assert!(!lends || slots <= keeper.limit as usize, "{slots} slots of the host");
         let hop = self.hops.entry(id.flight).or_default();
         hop.starts += 1;
         let attempts_max = offer.attempts_max.unwrap_or(keeper.policy.retry.attempts_max);
@@ -171,7 +173,7 @@ impl Supply {
                 assert!(retry.at >= now && evidence.is_retryable());
                 assert!(evidence.hint.is_none_or(|hint| retry.at >= hint), "never sooner");
                 let costs = evidence.exposure == Exposure::MaybeSent;
-                assert_eq!(retry.cost == Cost::Token, costs);
+                assert_eq!(retry.cost != Cost::Free, costs);
             }
             Verdict::Done(finality) => {
                 let (evidence, _) = evidence.expect("it is judged by what it brought");
@@ -202,6 +204,15 @@ impl Supply {
         self.keepers[host].model(&event.scope).event(now, event, reach);
     }
 
+    /// A host moves its limit.
+    pub(crate) fn limit(&mut self, host: usize, slots_max: u32, reach: &mut Reach) {
+        let keeper = &mut self.keepers[host];
+        assert!(slots_max >= 1 && slots_max <= keeper.policy.concurrency, "{slots_max} slots");
+        reach.hit_if(Mark::LimitLowered, slots_max < keeper.limit);
+        reach.hit_if(Mark::LimitRaised, slots_max > keeper.limit);
+        keeper.limit = slots_max;
+    }
+
     /// A host has done all it wanted for now.
     pub(crate) fn rest(&mut self, now: Instant, index: usize, host: &Host) {
         let keeper = &mut self.keepers[index];
@@ -227,6 +238,7 @@ impl Keeper {
     fn new(key: HostKey, policy: HostPolicy) -> Self {
         Self {
             key,
+            limit: policy.concurrency,
             policy,
             breakers: BTreeMap::new(),
             configured: BTreeSet::new(),
@@ -285,17 +297,25 @@ impl Keeper {
 
     fn refusal(&mut self, now: Instant, offer: &Offer, gate: Gate, reach: &mut Reach) {
         match gate {
-            Gate::Deadline => assert!(now + offer.useful_min >= offer.deadline, "it was in time"),
+            Gate::Deadline => {
+                let useful = offer.useful_min.max(offer.useful_max);
+                assert!(now + useful >= offer.deadline, "it was in time");
+            }
             Gate::Pace => {
                 assert!(self.hold > Some(now), "nobody asked for it");
                 reach.hit(Mark::Paced);
             }
             Gate::Slot => {
-                assert!(self.own_slots() >= self.policy.concurrency as usize, "a slot was free");
+                assert!(self.own_slots() >= self.limit as usize, "a slot was free");
                 reach.hit(Mark::SlotGate);
             }
+            Gate::Rate => {
+                assert!(self.policy.rate.is_some(), "nobody set a rate");
+                reach.hit(Mark::RateGate);
+            }
+            Gate::Device => panic!("no host knows of the network"),
             Gate::Budget => reach.hit(Mark::BudgetGate),
-            Gate::Breaker => self.model(&offer.scope).refusal(now, reach),
+            Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
         }
     }
 

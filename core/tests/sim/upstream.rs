@@ -58,6 +58,7 @@ pub(crate) struct Attempt {
     pub(crate) epoch: u64,
     pub(crate) probe: bool,
     pub(crate) fate: Fate,
+    pub(crate) began: u64,
     pub(crate) ends_at: u64,
     pub(crate) called_back: bool,
     /// Whether its connection is gone and its end is reported.

@@ -285,6 +285,13 @@ impl World {
                 let input = port::Input::Report { attempt, verdict, onward };
                 self.send(to_coordinator, &Message::ToCoordinator(input));
             }
+            host::Action::Limit(slots_max) => {
+                self.supply.limit(host, slots_max, &mut self.reach);
+                if host < self.plan.lanes {
+                    let input = port::Input::LaneLimit { lane: lane_key(host), slots_max };
+                    self.send(to_coordinator, &Message::ToCoordinator(input));
+                }
+            }
             host::Action::Event(event) => {
                 self.supply.event(now, host, &event, &mut self.reach);
                 if event.to == spillgate_core::event::BreakerState::Open {
@@ -325,6 +332,7 @@ impl World {
             epoch,
             probe,
             fate,
+            began: self.now,
             ends_at,
             called_back: false,
             settled: false,
@@ -369,6 +377,7 @@ impl World {
         }
         attempt.settled = true;
         let evidence = attempt.fate.evidence(|wait| base + Duration::from_micros(now + wait));
+        let evidence = evidence.taking(Duration::from_micros(now - attempt.began));
         let host = attempt.keeper;
         let input = host::Input::Settled { attempt: id, evidence };
         self.send((Node::Attempt(id), Node::Host(host)), &Message::ToHost(host, input));

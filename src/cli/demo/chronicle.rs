@@ -81,6 +81,7 @@ mod tests {
     use BreakerState::{Closed, HalfOpen, Open};
 
     use super::*;
+    use spillgate_actors::core::event::BreakerMode;
 
     #[test]
     fn a_change_must_begin_where_the_last_one_ended() {
@@ -100,6 +101,7 @@ mod tests {
         let chronicle = Chronicle::default();
         for (from, to) in changes {
             chronicle.note(&BreakerEvent {
+                mode: BreakerMode::Enforcing,
                 scope: "a".into(),
                 from: *from,
                 to: *to,

@@ -29,7 +29,9 @@ impl Demand {
             let (running, waiting) = (self.running(lane), machine.queue().depth(lane));
             assert_eq!(machine.queue().running(lane), running, "slots of {lane}");
             let waits = waiting.iter().sum::<usize>() > 0;
-            assert!(!waits || is_full || running >= *ceiling, "{lane} waits for nothing");
+            let held = machine.queue().held_until(lane).is_some_and(|until| until > now);
+            let blocked = is_full || held || running >= *ceiling;
+            assert!(!waits || blocked, "{lane} waits for nothing");
             full_lane |= waits && running >= *ceiling;
         }
         let others = self.outstanding.values().any(|o| self.running(&o.target.lane) < o.lane_max);
