@@ -3,7 +3,7 @@
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
 //! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`queue`],
-//! [`flights`], [`pace`]) never import each other; the two machines [`host`] (supply) and
+//! [`flights`], [`hedge`], [`pace`]) never import each other; the two machines [`host`] (supply) and
 //! [`coordinator`] (demand) compose them and never import each other either.
 
 pub mod advice;
@@ -15,6 +15,7 @@ pub mod coordinator;
 pub mod deadline;
 pub mod event;
 pub mod flights;
+pub mod hedge;
 pub mod host;
 pub mod latency;
 pub mod outcome;

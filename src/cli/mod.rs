@@ -4,6 +4,7 @@ mod demo;
 mod drill;
 mod exit;
 mod fetch;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ enum Command {
     Fetch(fetch::FetchArgs),
     /// Runs an upstream that fails on request, to try any client against.
     Drill(drill::DrillArgs),
+    /// Tries policies in modelled worlds, in virtual time.
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command that the process's arguments name.
@@ -33,5 +36,6 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Fetch(args) => fetch::run(args),
         Command::Drill(args) => drill::run(args),
+        Command::Simulate(args) => simulate::run(&args),
     }
 }
