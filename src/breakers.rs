@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::breaker::Stance;
 use spillgate_actors::core::breaker::options::BreakerOptions;
-use spillgate_actors::core::event::{BreakerEvent, BreakerState, OpenReason};
+use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 use spillgate_actors::core::host::Order;
 use spillgate_actors::core::outcome::{Evidence, Exposure};
 use spillgate_actors::door::Door;
@@ -198,7 +198,7 @@ impl BreakerHandle {
 
 impl BreakerOpened {
     fn of(event: &BreakerEvent) -> Option<Self> {
-        if event.to != BreakerState::Open {
+        if event.to != BreakerState::Open || event.mode == BreakerMode::Shadow {
             return None;
         }
         Some(Self {

@@ -32,9 +32,11 @@ pub use response::Response;
 pub use spillgate_actors as actors;
 pub use spillgate_actors::answer::{BodyReader, Head, ResponseBuilder, StreamingResponse};
 pub use spillgate_actors::core::advice::{Advice, ErrorClass, ErrorKind, Remedy};
-pub use spillgate_actors::core::breaker::options::{BreakerKind, BreakerOptions, Ignored};
+pub use spillgate_actors::core::breaker::options::{
+    BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
+};
 pub use spillgate_actors::core::call::{Priority, Ticket};
-pub use spillgate_actors::core::event::{BreakerEvent, BreakerState, OpenReason};
+pub use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 pub use spillgate_actors::deadline::Deadline;
 pub use spillgate_actors::error::Error;

@@ -72,6 +72,7 @@ pub(crate) async fn run(mut run: Run) {
     ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
     let record = run.trial.record(Instant::now(), ending);
+    let evidence = evidence.taking(run.took(record.began, record.ended));
     let attempt = run.trial.attempt;
     run.host.do_send(Settled { attempt, evidence, outturn, record });
 }
@@ -240,6 +241,13 @@ impl Run {
             }
             Err(_) => Err(self.out_of_time()),
         }
+    }
+
+    /// How long the attempt took to answer: a stream is as fast as its head, however long it runs.
+    fn took(&self, began: Instant, ended: Instant) -> Duration {
+        let streams = self.trial.order.delivery == Delivery::Stream;
+        let head = self.trial.marks.at(Mark::Head).filter(|_| streams);
+        head.unwrap_or(ended).saturating_duration_since(began)
     }
 
     /// The error of an attempt whose time is up, telling whether a byte can have left.

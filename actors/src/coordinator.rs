@@ -24,7 +24,7 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Dispatch, Drained, Opened, Reply, Report, ScopeOpened, Stop, Submit,
+    Abort, Cancel, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop, Submit,
 };
 use crate::order::Prepared;
 use crate::record::JournalEntry;
@@ -284,5 +284,13 @@ impl Handler<ScopeOpened> for Coordinator {
 
     fn handle(&mut self, ScopeOpened { scope, until }: ScopeOpened, ctx: &mut Self::Context) {
         self.step(ctx, Input::ScopeOpened { scope, until });
+    }
+}
+
+impl Handler<HostLimit> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, HostLimit { host, slots_max }: HostLimit, ctx: &mut Self::Context) {
+        self.step(ctx, Input::LaneLimit { lane: host, slots_max });
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use actix::{Actor, AsyncContext, Context, Handler, WeakAddr};
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, HostKey};
-use spillgate_core::event::{BreakerEvent, BreakerState};
+use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
 use crate::coordinator::Coordinator;
-use crate::messages::{Abort, Dispatch, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop};
+use crate::messages::{
+    Abort, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+};
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
@@ -86,6 +88,11 @@ impl Host {
                 Action::Cancel(attempt) => drop(self.cancels.remove(&attempt)),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Limit(slots_max) => {
+                    if let Some(coordinator) = self.coordinator.upgrade() {
+                        coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
+                    }
+                }
             }
         }
         self.publish();
@@ -128,15 +135,17 @@ impl Host {
     fn announce(&mut self, event: BreakerEvent) {
         let breaker = self.machine.scopes().breaker(&event.scope);
         let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
-        self.seams.registry.publish(&event.scope, &self.key, event.to, stance);
+        let state = breaker.map_or(BreakerState::Closed, Breaker::state);
+        self.seams.registry.publish(&event.scope, &self.key, state, stance);
         tracing::info!(
             scope = &*event.scope,
+            shadow = event.mode == BreakerMode::Shadow,
             from = event.from.name(),
             to = event.to.name(),
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) = (event.to, self.coordinator.upgrade()) {
+        if let (BreakerState::Open, Some(coordinator)) = (state, self.coordinator.upgrade()) {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });
         }

@@ -5,6 +5,7 @@
 //!   -> Report -> Coordinator -> the caller's reply
 //! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
+//! a limit moves: Host -> HostLimit -> Coordinator
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -19,7 +20,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::{AttemptId, ScopeKey, Ticket};
+use spillgate_core::call::{AttemptId, HostKey, ScopeKey, Ticket};
 use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::HostPolicy;
@@ -115,6 +116,14 @@ pub(crate) struct Report {
 pub(crate) struct ScopeOpened {
     pub(crate) scope: ScopeKey,
     pub(crate) until: Option<Instant>,
+}
+
+/// A host tells how many attempts it bears at the moment.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HostLimit {
+    pub(crate) host: HostKey,
+    pub(crate) slots_max: u32,
 }
 
 /// Asks for the published state of everything.

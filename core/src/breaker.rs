@@ -4,19 +4,28 @@
 //! outcome from before a trip changes nothing after it (Polly#217). A probe is a lease: it comes
 //! back when its call is cancelled or ends neutrally, and counts as failed when it stays away
 //! (resilience4j#1389). And a refusal always says until when.
+//!
+//! It composes what opens it ([`trip`]), the probes ([`probe`]) and the slow start after them
+//! ([`ramp`]).
 
 pub mod options;
+pub mod probe;
+mod ramp;
+mod telling;
 #[cfg(test)]
 mod tests;
+mod trip;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::breaker::options::{BreakerKind, BreakerOptions};
+use crate::breaker::options::{BreakerKind, BreakerOptions, HalfOpen};
+use crate::breaker::probe::{Lease, Probes};
+use crate::breaker::ramp::Ramp;
+use crate::breaker::trip::Trip;
 use crate::call::{Generation, ScopeKey};
-use crate::event::{BreakerEvent, BreakerState, OpenReason};
+use crate::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::rng::Rng;
-use crate::window::Window;
 
 /// Leave to send one attempt; give it back with [`Breaker::record`] or [`Breaker::give_back`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +34,8 @@ pub struct Pass {
     pub generation: Generation,
     /// The lease, when the attempt is a probe.
     pub probe: Option<Lease>,
+    serial: u64,
 }
-
-/// Numbers a probe's lease within its breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lease(u64);
 
 /// The answer of a breaker that is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +46,11 @@ pub enum Admission {
     Refuse {
         /// When asking again makes sense.
         until: Option<Instant>,
+    },
+    /// A probe is away and whoever asks may wait for its verdict, which falls by `until`.
+    Await {
+        /// When the probe's lease ends.
+        until: Instant,
     },
 }
 
@@ -65,14 +76,14 @@ pub struct Breaker {
     forced: Option<Forced>,
     /// Openings since it was last closed; drives the growth of the reset time.
     openings: u32,
-    leases_given: u64,
+    passes: u64,
 }
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Closed { streak: u32, window: Window },
+    Closed { trip: Trip, ramp: Option<Ramp> },
     Open(Opening),
-    HalfOpen { opening: Opening, leases: Vec<(Lease, Instant)>, successes: u32 },
+    HalfOpen { opening: Opening, probes: Probes },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,24 +104,28 @@ impl Breaker {
     pub fn new(scope: ScopeKey, options: BreakerOptions) -> Self {
         let phase = Phase::closed(&options);
         let generation = Generation::default();
-        Self { scope, options, phase, generation, forced: None, openings: 0, leases_given: 0 }
+        Self { scope, options, phase, generation, forced: None, openings: 0, passes: 0 }
     }
 
     /// Asks whether one attempt may be sent.
     pub fn admit(&mut self, now: Instant) -> (Admission, Option<BreakerEvent>) {
         let mut event = self.end_forced(now);
-        if let Some(admission) = self.forced_admission() {
-            return (admission, event);
+        if let Some(Forced::Open { until, .. }) = self.forced {
+            return (Admission::Refuse { until }, event);
         }
-        if let Phase::Open(opening) = &self.phase {
-            if now < opening.until {
-                return (Admission::Refuse { until: Some(opening.until) }, None);
+        if let Phase::Open(opening) = &self.phase
+            && opening.until <= now
+        {
+            let (opening, probes) = (*opening, Probes::default());
+            event = Some(self.enter(now, Phase::HalfOpen { opening, probes }));
+        }
+        let admission = match (self.admit_by_phase(now), self.options.mode) {
+            (Admission::Refuse { .. } | Admission::Await { .. }, BreakerMode::Shadow) => {
+                Admission::Admit(self.pass(None))
             }
-            let opening = *opening;
-            let leases = Vec::new();
-            event = Some(self.enter(now, Phase::HalfOpen { opening, leases, successes: 0 }));
-        }
-        (self.admit_closed_or_probe(now), event)
+            (admission, BreakerMode::Enforcing | BreakerMode::Shadow) => admission,
+        };
+        (admission, event)
     }
 
     /// Learns what an admitted attempt came to; an outcome of an old generation changes nothing.
@@ -128,9 +143,17 @@ impl Breaker {
             Outcome::Failure if self.options.ignores(evidence) => Outcome::Neutral(Neutral::Ours),
             Outcome::Success | Outcome::Failure | Outcome::Neutral(_) => evidence.outcome,
         };
-        match (&self.phase, pass.probe) {
-            (Phase::Closed { .. }, _) => self.record_closed(now, outcome, evidence, rng),
-            (Phase::HalfOpen { .. }, Some(lease)) => self.record_probe(now, lease, outcome, rng),
+        match (&mut self.phase, pass.probe) {
+            (Phase::Closed { trip, .. }, _) => {
+                let reason = trip.record(now, pass.serial, outcome, (evidence, &self.options))?;
+                self.forced.is_none().then(|| self.open(now, reason, rng))
+            }
+            (Phase::HalfOpen { .. }, Some(lease)) => {
+                let is_slow = self.options.is_slow(evidence);
+                let slow = outcome == Outcome::Success && is_slow;
+                let outcome = if slow { Outcome::Failure } else { outcome };
+                self.record_probe(now, lease, outcome, rng)
+            }
             (Phase::HalfOpen { .. } | Phase::Open(_), _) => None,
         }
     }
@@ -140,29 +163,42 @@ impl Breaker {
         if pass.generation != self.generation {
             return;
         }
-        if let (Phase::HalfOpen { leases, .. }, Some(lease)) = (&mut self.phase, pass.probe) {
-            leases.retain(|(held, _)| *held != lease);
+        match (&mut self.phase, pass.probe) {
+            (Phase::Closed { trip, .. }, _) => trip.forget(pass.serial),
+            (Phase::HalfOpen { probes, .. }, Some(lease)) => drop(probes.take_back(lease)),
+            (Phase::HalfOpen { .. }, None) | (Phase::Open(_), _) => {}
         }
     }
 
-    /// Lets time pass: a probe that outstayed its lease fails, a forced opening ends.
+    /// Lets time pass: a probe that outstayed its lease fails, attempts grow too old, a ramp or a
+    /// forced opening ends.
     pub fn wake(&mut self, now: Instant, rng: &mut Rng) -> Option<BreakerEvent> {
-        if let Some(event) = self.end_forced(now) {
-            return Some(event);
+        if self.forced.is_some() {
+            return self.end_forced(now);
         }
-        let Phase::HalfOpen { leases, .. } = &self.phase else { return None };
-        let expired = leases.iter().any(|(_, expiry)| *expiry <= now);
-        expired.then(|| self.open(now, OpenReason::ProbeExpired, rng))
+        let reason = match &mut self.phase {
+            Phase::Closed { trip, ramp } => {
+                *ramp = ramp.take().filter(|ramp| ramp.end() > now);
+                trip.age(now, &self.options)?
+            }
+            Phase::HalfOpen { probes, .. } => {
+                probes.next_expiry().filter(|expiry| *expiry <= now)?;
+                OpenReason::ProbeExpired
+            }
+            Phase::Open(_) => return None,
+        };
+        Some(self.open(now, reason, rng))
     }
 
     /// Closes it and forgets all counts; passes given before count no more.
     pub fn reset(&mut self, now: Instant) -> Option<BreakerEvent> {
-        let from = self.state();
+        let (from, mode) = (self.told(), self.told_mode());
         self.forced = None;
         self.openings = 0;
         self.generation.0 += 1;
         self.phase = Phase::closed(&self.options);
-        (from != BreakerState::Closed).then(|| self.event(from, now))
+        let event = BreakerEvent { mode, ..self.event(from, now) };
+        (from != BreakerState::Closed).then_some(event)
     }
 
     /// Holds it open until `until`, or until [`Breaker::reset`].
@@ -181,50 +217,62 @@ impl Breaker {
     }
 
     /// Takes new options; state, counts in flight and the time left open stay, except that
-    /// switching it off closes it.
+    /// switching it off or to another mode closes it.
     pub fn configure(&mut self, now: Instant, options: BreakerOptions) -> Option<BreakerEvent> {
-        if let Phase::Closed { window, .. } = &mut self.phase
-            && options.window != self.options.window
-        {
-            *window = Window::new(options.window);
+        if let Phase::Closed { trip, .. } = &mut self.phase {
+            trip.configure(&self.options, &options);
         }
+        let turns = options.mode != self.options.mode;
+        let ends = (options.kind == BreakerKind::Off || turns) && self.forced.is_none();
+        let event = if ends { self.reset(now) } else { None };
         self.options = options;
-        let ends = self.options.kind == BreakerKind::Off && self.forced.is_none();
-        if ends { self.reset(now) } else { None }
+        if ends {
+            self.phase = Phase::closed(&self.options);
+        }
+        event
     }
 
-    /// The state, as the world sees it.
+    /// The state, as the world sees it; what would open only in shadow is closed.
     pub fn state(&self) -> BreakerState {
-        match (self.forced, &self.phase) {
-            (Some(Forced::Open { .. }), _) | (None, Phase::Open(_)) => BreakerState::Open,
-            (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => BreakerState::Closed,
-            (None, Phase::HalfOpen { .. }) => BreakerState::HalfOpen,
+        match (self.forced, self.options.mode) {
+            (None, BreakerMode::Shadow) => BreakerState::Closed,
+            (Some(_), _) | (None, BreakerMode::Enforcing) => self.told(),
         }
     }
 
     /// Whether it is plainly closed: neither failures nor an operator hold it in any state.
     pub fn is_plain(&self) -> bool {
-        self.forced.is_none() && matches!(self.phase, Phase::Closed { .. })
+        self.forced.is_none() && matches!(self.phase, Phase::Closed { ramp: None, .. })
     }
 
     /// How it stands towards new calls.
     pub fn stance(&self) -> Stance {
-        match (self.forced, &self.phase) {
-            (Some(Forced::Open { until, .. }), _) => Stance::Refusing { until },
-            (None, Phase::Open(opening)) => Stance::Refusing { until: Some(opening.until) },
-            (Some(Forced::Closed), _) | (None, Phase::Closed { .. } | Phase::HalfOpen { .. }) => {
-                Stance::Admitting
+        match (self.forced, &self.phase, self.options.mode) {
+            (Some(Forced::Open { until, .. }), _, _) => Stance::Refusing { until },
+            (None, Phase::Open(opening), BreakerMode::Enforcing) => {
+                Stance::Refusing { until: Some(opening.until) }
             }
+            (Some(Forced::Closed), _, _)
+            | (None, Phase::Open(_), BreakerMode::Shadow)
+            | (None, Phase::Closed { .. } | Phase::HalfOpen { .. }, _) => Stance::Admitting,
         }
     }
 
     /// When [`Breaker::wake`] has something to do.
     pub fn next_wake(&self) -> Option<Instant> {
-        if let Some(Forced::Open { until, .. }) = self.forced {
-            return until;
+        match self.forced {
+            Some(Forced::Open { until, .. }) => return until,
+            Some(Forced::Closed) => return None,
+            None => {}
         }
-        let Phase::HalfOpen { leases, .. } = &self.phase else { return None };
-        leases.iter().map(|(_, expiry)| *expiry).min()
+        match &self.phase {
+            Phase::Closed { trip, ramp } => {
+                let aged = trip.next_age(&self.options);
+                aged.into_iter().chain(ramp.as_ref().map(Ramp::end)).min()
+            }
+            Phase::HalfOpen { probes, .. } => probes.next_expiry(),
+            Phase::Open(_) => None,
+        }
     }
 
     /// The epoch; it changes with every change of state.
@@ -242,81 +290,34 @@ impl Breaker {
         if until <= now { self.reset(now) } else { None }
     }
 
-    fn forced_admission(&self) -> Option<Admission> {
-        match self.forced? {
-            Forced::Open { until, .. } => Some(Admission::Refuse { until }),
-            Forced::Closed => Some(self.admit_plainly()),
-        }
-    }
-
-    fn admit_plainly(&self) -> Admission {
-        Admission::Admit(Pass { generation: self.generation, probe: None })
-    }
-
-    fn admit_closed_or_probe(&mut self, now: Instant) -> Admission {
-        let lease = Lease(self.leases_given + 1);
-        let Phase::HalfOpen { leases, opening, .. } = &mut self.phase else {
-            return self.admit_plainly();
-        };
-        if leases.len() >= self.options.probes_max.max(1) as usize {
-            // A caller cannot know how the probe ends: its lease is the honest bound.
-            let until = leases.iter().map(|(_, expiry)| *expiry).min().unwrap_or(opening.until);
-            return Admission::Refuse { until: Some(until) };
-        }
-        let expiry = now.checked_add(self.options.probe_lease).unwrap_or(now);
-        leases.push((lease, expiry));
-        self.leases_given = lease.0;
-        Admission::Admit(Pass { generation: self.generation, probe: Some(lease) })
-    }
-
-    fn record_closed(
-        &mut self,
-        now: Instant,
-        outcome: Outcome,
-        evidence: &Evidence,
-        rng: &mut Rng,
-    ) -> Option<BreakerEvent> {
-        let Phase::Closed { streak, window } = &mut self.phase else { return None };
-        match outcome {
-            Outcome::Success => {
-                *streak = 0;
-                window.record(now, false);
+    fn admit_by_phase(&mut self, now: Instant) -> Admission {
+        let lease = Lease(self.passes + 1);
+        match &mut self.phase {
+            Phase::Open(opening) => Admission::Refuse { until: Some(opening.until) },
+            Phase::Closed { ramp, .. } => {
+                *ramp = ramp.take().filter(|ramp| ramp.end() > now);
+                if let Some(Err(until)) = ramp.as_mut().map(|ramp| ramp.admit(now)) {
+                    return Admission::Refuse { until: Some(until) };
+                }
+                let pass = self.pass(None);
+                if let Phase::Closed { trip, .. } = &mut self.phase {
+                    trip.begin(now, pass.serial, &self.options);
+                }
+                Admission::Admit(pass)
             }
-            Outcome::Failure => {
-                *streak = streak.saturating_add(1);
-                window.record(now, true);
-            }
-            Outcome::Neutral(Neutral::Throttled) => window.record(now, true),
-            Outcome::Neutral(Neutral::Declined | Neutral::Cancelled | Neutral::Ours) => {}
-        }
-        let reason = self.tripped_by(now, evidence)?;
-        if self.forced.is_some() {
-            return None;
-        }
-        Some(self.open(now, reason, rng))
-    }
-
-    fn tripped_by(&mut self, now: Instant, evidence: &Evidence) -> Option<OpenReason> {
-        let Phase::Closed { streak, window } = &mut self.phase else { return None };
-        match self.options.kind {
-            BreakerKind::Off => None,
-            BreakerKind::Consecutive => (*streak >= self.options.failure_threshold.max(1))
-                .then_some(OpenReason::ConsecutiveFailures {
-                    failures: *streak,
-                    last: evidence.kind,
-                    status: evidence.status,
-                }),
-            BreakerKind::Rate => {
-                let tally = window.tally(now);
-                let share = f64::from(tally.failures) / f64::from(tally.calls.max(1));
-                let trips = tally.calls >= self.options.min_calls.max(1)
-                    && share >= self.options.failure_rate;
-                trips.then_some(OpenReason::FailureRate {
-                    failures: tally.failures,
-                    calls: tally.calls,
-                })
+            Phase::HalfOpen { probes, .. } => {
+                match (probes.lend(now, lease, &self.options), self.options.half_open) {
+                    (Ok(()), _) => Admission::Admit(self.pass(Some(lease))),
+                    (Err(until), HalfOpen::FailFast) => Admission::Refuse { until: Some(until) },
+                    (Err(until), HalfOpen::Queue) => Admission::Await { until },
+                }
             }
         }
+    }
+
+    fn pass(&mut self, probe: Option<Lease>) -> Pass {
+        self.passes += 1;
+        Pass { generation: self.generation, probe, serial: self.passes }
     }
 
     fn record_probe(
@@ -326,20 +327,18 @@ impl Breaker {
         outcome: Outcome,
         rng: &mut Rng,
     ) -> Option<BreakerEvent> {
-        let Phase::HalfOpen { leases, successes, .. } = &mut self.phase else { return None };
-        let held = leases.len();
-        leases.retain(|(other, _)| *other != lease);
-        if leases.len() == held {
+        let Phase::HalfOpen { probes, .. } = &mut self.phase else { return None };
+        if !probes.take_back(lease) {
             return None;
         }
         match outcome {
             Outcome::Success => {
-                *successes += 1;
-                if *successes < self.options.success_threshold {
+                if !probes.succeed(&self.options) {
                     return None;
                 }
                 self.openings = 0;
-                Some(self.enter(now, Phase::closed(&self.options)))
+                let (trip, ramp) = (Trip::new(&self.options), Ramp::new(now, self.options.ramp));
+                Some(self.enter(now, Phase::Closed { trip, ramp }))
             }
             Outcome::Failure | Outcome::Neutral(Neutral::Throttled) => {
                 Some(self.open(now, OpenReason::ProbeFailed, rng))
@@ -349,13 +348,7 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Instant, reason: OpenReason, rng: &mut Rng) -> BreakerEvent {
-        let exponent = i32::try_from(self.openings.min(64)).unwrap_or(64);
-        let grown = self.options.reset_growth.max(1.0).powi(exponent);
-        let most = self.options.reset_timeout_max.max(self.options.reset_timeout);
-        let seconds = (self.options.reset_timeout.as_secs_f64() * grown).min(most.as_secs_f64());
-        let reset = Duration::try_from_secs_f64(seconds).unwrap_or(most);
-        let jitter = rng.up_to(reset.mul_f64(self.options.reset_jitter.clamp(0.0, 1.0)));
-        let until = now.checked_add(reset + jitter).unwrap_or(now);
+        let until = now.checked_add(self.options.reset_time(self.openings, rng)).unwrap_or(now);
         self.openings = self.openings.saturating_add(1);
         let since = match &self.phase {
             Phase::HalfOpen { opening, .. } => opening.since,
@@ -365,32 +358,15 @@ impl Breaker {
     }
 
     fn enter(&mut self, now: Instant, phase: Phase) -> BreakerEvent {
-        let from = self.state();
+        let from = self.told();
         self.phase = phase;
         self.generation.0 += 1;
         self.event(from, now)
-    }
-
-    fn event(&self, from: BreakerState, at: Instant) -> BreakerEvent {
-        let (opened_at, reason, retry_at) = match (self.forced, &self.phase) {
-            (Some(Forced::Open { since, until }), _) => {
-                (Some(since), Some(OpenReason::Forced), until)
-            }
-            (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => (None, None, None),
-            (None, Phase::Open(opening)) => {
-                (Some(opening.since), Some(opening.reason), Some(opening.until))
-            }
-            (None, Phase::HalfOpen { opening, .. }) => {
-                (Some(opening.since), Some(opening.reason), None)
-            }
-        };
-        let scope = self.scope.clone();
-        BreakerEvent { scope, from, to: self.state(), at, opened_at, reason, retry_at }
     }
 }
 
 impl Phase {
     fn closed(options: &BreakerOptions) -> Self {
-        Self::Closed { streak: 0, window: Window::new(options.window) }
+        Self::Closed { trip: Trip::new(options), ramp: None }
     }
 }

@@ -4,8 +4,10 @@
 //! every verdict of a host into answers. Each ticket is answered exactly once: by what arrived, by
 //! a refusal, or by its own deadline, whichever comes first.
 
+mod awaiting;
 mod patience;
 pub mod port;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
@@ -13,13 +15,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
-use crate::call::{AttemptId, BreakerUse, CallSpec, FlightId, ScopeKey, Target, Ticket};
+use crate::call::{AttemptId, CallSpec, FlightId, Target, Ticket};
+use crate::coordinator::awaiting::Awaiting;
 use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Retry, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub struct Coordinator {
     global: Slots,
     patience: Patience,
     sleepers: BTreeSet<(Instant, FlightId)>,
+    /// Sleepers that a probe's verdict wakes sooner.
+    awaiting: Awaiting,
     /// Attempts on the wire, with the target whose lane and slot they hold.
     running: BTreeMap<AttemptId, Target>,
     actions: VecDeque<Action>,
@@ -45,6 +50,7 @@ impl Coordinator {
             global: Slots::new(global),
             patience: Patience::default(),
             sleepers: BTreeSet::new(),
+            awaiting: Awaiting::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -63,6 +69,11 @@ impl Coordinator {
             }
             Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
             Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
+            Input::LaneLimit { lane, slots_max } => {
+                if self.queue.has_lane(&lane) {
+                    self.queue.set_lane(&lane, slots_max);
+                }
+            }
             Input::DropLane(lane) => self.queue.drop_lane(&lane),
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
@@ -109,6 +120,7 @@ impl Coordinator {
             && self.queue.is_empty()
             && self.running.is_empty()
             && self.sleepers.is_empty()
+            && self.awaiting.is_empty()
             && self.patience.is_empty()
             && self.global.taken() == 0
     }
@@ -177,6 +189,9 @@ impl Coordinator {
         let Some(target) = self.running.remove(&attempt) else { return };
         self.global.give();
         self.queue.give(&target.lane);
+        if !matches!(verdict, Verdict::Refused(_)) {
+            self.rouse(&target.scope);
+        }
         let id = attempt.flight;
         let Some(flight) = self.flights.of_mut(id).filter(|flight| flight.n == attempt.n) else {
             return;
@@ -204,51 +219,6 @@ impl Coordinator {
         self.answer_all(id, Answer::Arrived(id, finality));
     }
 
-    fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        flight.tries = flight.tries.saturating_sub(1);
-        let again = match refusal.gate {
-            Gate::Budget | Gate::Breaker => None,
-            // Somebody with more time may have joined while the offer was on its way.
-            Gate::Deadline => Some(now).filter(|now| self.is_useful_at(id, *now)),
-            Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
-            Gate::Slot => now.checked_add(SLOT_PAUSE),
-        };
-        match again {
-            Some(at) => self.sleep(id, at),
-            None => self.fail(id, refusal.gate, refusal.until),
-        }
-    }
-
-    /// Answers a flight that a gate refused for good: with the last real result if there is one.
-    fn fail(&mut self, id: FlightId, gate: Gate, until: Option<Instant>) {
-        let has_result = self.flights.of(id).is_some_and(|flight| flight.has_result);
-        let answer = match (has_result, gate) {
-            (true, Gate::Breaker) => Answer::Arrived(id, Finality::CircuitOpen),
-            (true, Gate::Deadline) => {
-                Answer::Arrived(id, Finality::DeadlineNear { retry_at: None })
-            }
-            (true, Gate::Pace) => Answer::Arrived(id, Finality::DeadlineNear { retry_at: until }),
-            (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
-            (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
-            (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
-        };
-        self.answer_all(id, answer);
-    }
-
-    fn scope_opened(&mut self, scope: &ScopeKey, until: Option<Instant>) {
-        let waits = |stage| matches!(stage, Stage::Queued | Stage::Sleeping(_));
-        let guarded = |breaker| breaker == BreakerUse::Guarded;
-        let failing: Vec<FlightId> = self
-            .flights
-            .iter()
-            .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
-            .filter(|(_, flight)| flight.target.scope == *scope)
-            .map(|(id, _)| id)
-            .collect();
-        failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));
-    }
-
     fn close(&mut self) {
         self.draining = true;
         for (attempt, target) in &self.running {
@@ -271,8 +241,7 @@ impl Coordinator {
         while let Some((at, id)) = self.sleepers.first().copied()
             && at <= now
         {
-            self.sleepers.pop_first();
-            self.enqueue(id);
+            self.wake_up(at, id);
         }
     }
 
@@ -334,6 +303,14 @@ impl Coordinator {
         self.sleepers.insert((at, id));
     }
 
+    fn wake_up(&mut self, at: Instant, id: FlightId) {
+        self.sleepers.remove(&(at, id));
+        if let Some(flight) = self.flights.of(id) {
+            self.awaiting.end(&flight.target.scope, id);
+        }
+        self.enqueue(id);
+    }
+
     /// Answers a sleeping flight at once when the waiter that would have waited for its retry left.
     fn give_up_sleeping(&mut self, id: FlightId) {
         let Some(flight) = self.flights.of(id).filter(|flight| flight.has_result) else { return };
@@ -372,8 +349,11 @@ impl Coordinator {
 
     fn forget_flight(&mut self, id: FlightId) -> Vec<Ticket> {
         self.queue.remove(id);
-        if let Some(Stage::Sleeping(at)) = self.flights.of(id).map(|flight| flight.stage) {
+        if let Some(flight) = self.flights.of(id)
+            && let Stage::Sleeping(at) = flight.stage
+        {
             self.sleepers.remove(&(at, id));
+            self.awaiting.end(&flight.target.scope, id);
         }
         self.flights.end(id)
     }
@@ -388,6 +368,3 @@ impl Coordinator {
         self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
     }
 }
-
-/// How long a flight waits that found no slot at a host whose limit has shrunk meanwhile.
-const SLOT_PAUSE: Duration = Duration::from_millis(5);

@@ -1,7 +1,7 @@
 //! What a breaker tells the world when its state changes.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
 use crate::call::ScopeKey;
@@ -16,6 +16,16 @@ pub enum BreakerState {
     Open,
     /// A few calls probe whether the upstream is well again.
     HalfOpen,
+}
+
+/// Whether a breaker refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BreakerMode {
+    /// It does.
+    #[default]
+    Enforcing,
+    /// It only tells when it would have opened; every call passes.
+    Shadow,
 }
 
 impl BreakerState {
@@ -48,7 +58,16 @@ pub enum OpenReason {
         /// Calls in the window.
         calls: u32,
     },
-    /// A probe failed.
+    /// Too large a share of the calls in the window was slow.
+    SlowCalls {
+        /// Slow calls in the window.
+        slow: u32,
+        /// Calls in the window.
+        calls: u32,
+        /// What counts as slow.
+        limit: Duration,
+    },
+    /// A probe failed, or was slow where slow calls count.
     ProbeFailed,
     /// A probe did not end within its lease.
     ProbeExpired,
@@ -70,6 +89,9 @@ impl fmt::Display for OpenReason {
             Self::FailureRate { failures, calls } => {
                 write!(f, "{failures} of {calls} calls failed")
             }
+            Self::SlowCalls { slow, calls, limit } => {
+                write!(f, "{slow} of {calls} calls took {limit:?} or more")
+            }
             Self::ProbeFailed => f.write_str("a probe failed"),
             Self::ProbeExpired => f.write_str("a probe did not answer in time"),
             Self::Forced => f.write_str("opened by an operator"),
@@ -77,11 +99,13 @@ impl fmt::Display for OpenReason {
     }
 }
 
-/// A change of a breaker's state.
+/// A change of a breaker's state, or of the state it would have if it were enforced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerEvent {
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// Whether it happened, or would have.
+    pub mode: BreakerMode,
     /// The state before.
     pub from: BreakerState,
     /// The state after.

@@ -4,6 +4,8 @@
 //! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
+mod judging;
+mod operating;
 #[cfg(test)]
 mod tests;
 
@@ -12,17 +14,18 @@ use std::time::Instant;
 
 use crate::advice::ErrorKind;
 use crate::breaker::options::BreakerOptions;
-use crate::breaker::{Admission, Pass, Stance};
+use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
-use crate::call::{AttemptId, BreakerUse, Generation, HostKey, Repeat, ScopeKey};
+use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
-use crate::outcome::{Evidence, Exposure, Neutral, Outcome};
+use crate::limit::{Limit, Load};
+use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::pace::Pace;
 use crate::policy::HostPolicy;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Retry, Verdict};
+use crate::verdict::{AbortCause, Cost, Gate, Offer, Refusal, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -93,6 +96,8 @@ pub enum Action {
     Cancel(AttemptId),
     /// Tell the coordinator.
     Report(AttemptId, Verdict),
+    /// Tell the coordinator how many attempts the host bears at once.
+    Limit(u32),
     /// Tell the world.
     Event(BreakerEvent),
 }
@@ -104,6 +109,7 @@ pub struct Host {
     policy: HostPolicy,
     scopes: Scopes,
     slots: Slots,
+    limit: Limit,
     pace: Pace,
     budget: Budget,
     running: BTreeMap<AttemptId, Running>,
@@ -124,6 +130,7 @@ impl Host {
     pub fn new(key: HostKey, policy: HostPolicy, rng: Rng) -> Self {
         Self {
             slots: Slots::new(policy.concurrency),
+            limit: Limit::new(policy.concurrency, policy.limit),
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
             key,
@@ -155,7 +162,7 @@ impl Host {
 
     /// When [`Input::Wake`] is due.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.scopes.next_wake()
+        self.scopes.next_wake().into_iter().chain(self.limit.next_rest()).min()
     }
 
     /// The slots.
@@ -182,6 +189,7 @@ impl Host {
     pub fn is_idle(&self, now: Instant) -> bool {
         self.running.is_empty()
             && self.pace.held_until(now).is_none()
+            && self.limit.next_rest().is_none()
             && self.scopes.is_forgettable()
     }
 
@@ -222,6 +230,7 @@ impl Host {
         match admission {
             Admission::Admit(pass) => Ok(pass),
             Admission::Refuse { until } => Err(Refusal { gate: Gate::Breaker, until }),
+            Admission::Await { until } => Err(Refusal { gate: Gate::Probe, until: Some(until) }),
         }
     }
 
@@ -245,10 +254,14 @@ impl Host {
 
     fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
         let Some(running) = self.running.remove(&attempt) else { return };
+        let evidence = running.seen(evidence);
         if self.lends_slot(&running.offer) {
             self.slots.give();
+            if let Some(load) = running.load(&evidence) {
+                self.limit.learn(now, load);
+                self.follow_limit();
+            }
         }
-        let evidence = running.seen(evidence);
         if let Some(pass) = running.pass {
             let breaker = self.scopes.serve(&running.offer.scope);
             let event = breaker.record(now, pass, &evidence, &mut self.rng);
@@ -264,46 +277,6 @@ impl Host {
         self.report(attempt, verdict);
     }
 
-    fn judge(&mut self, now: Instant, running: &Running, evidence: &Evidence) -> Verdict {
-        let offer = &running.offer;
-        if running.abort.is_some() || !evidence.is_retryable() {
-            return Verdict::Done(Finality::Settled);
-        }
-        let attempts_max = offer.attempts_max.unwrap_or(self.policy.retry.attempts_max);
-        if offer.resend + 1 >= attempts_max {
-            return Verdict::Done(Finality::AttemptsSpent);
-        }
-        let cost = match evidence.exposure {
-            Exposure::NeverSent => Cost::Free,
-            Exposure::MaybeSent => Cost::Token,
-        };
-        match (offer.repeat, cost) {
-            (Repeat::Always, _) | (Repeat::IfNeverSent, Cost::Free) => {}
-            (Repeat::IfNeverSent, Cost::Token) | (Repeat::Never, _) => {
-                return Verdict::Done(Finality::NotRepeatable);
-            }
-        }
-        if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
-            return Verdict::Done(Finality::CircuitOpen);
-        }
-        let at = self.retry_time(now, offer.resend + 1, evidence.hint);
-        // Beyond the deadline the coordinator says no, and tells what the server asked for.
-        if at < offer.deadline && cost == Cost::Token && !self.budget.has_token() {
-            return Verdict::Done(Finality::BudgetSpent);
-        }
-        Verdict::RetryAt(Retry { at, hint: evidence.hint, cost })
-    }
-
-    fn retry_time(&mut self, now: Instant, retry: u32, hint: Option<Instant>) -> Instant {
-        let backoff = &self.policy.retry.backoff;
-        let Some(hint) = hint.filter(|hint| *hint > now) else {
-            let delay = backoff.delay(retry, &mut self.rng);
-            return now.checked_add(delay).unwrap_or(now);
-        };
-        let spread = self.rng.up_to((hint - now) / 2);
-        hint.checked_add(spread).unwrap_or(hint)
-    }
-
     fn abort(&mut self, attempt: AttemptId, cause: AbortCause) {
         let Some(running) = self.running.get_mut(&attempt) else { return };
         if running.abort.is_none() {
@@ -312,44 +285,13 @@ impl Host {
         }
     }
 
-    fn command(&mut self, now: Instant, command: Command) {
-        let scope = &command.scope;
-        let breaker = self.scopes.serve(scope);
-        let event = match command.order {
-            Order::Reset => breaker.reset(now),
-            Order::ForceOpen(until) => breaker.force_open(now, until),
-            Order::ForceClosed => breaker.force_closed(now),
-            Order::Configure(options) => self.scopes.configure(now, scope, options),
-            Order::Record(evidence) => self.record(now, scope, &evidence),
-        };
-        self.announce(event);
-    }
-
-    fn record(
-        &mut self,
-        now: Instant,
-        scope: &ScopeKey,
-        evidence: &Evidence,
-    ) -> Option<BreakerEvent> {
-        let breaker = self.scopes.serve(scope);
-        let (admission, event) = breaker.admit(now);
-        let Admission::Admit(pass) = admission else { return event };
-        let recorded = breaker.record(now, pass, evidence, &mut self.rng);
-        self.announce(event);
-        recorded
-    }
-
-    fn reload(&mut self, now: Instant, policy: HostPolicy) {
-        self.slots.resize(policy.concurrency);
-        self.budget.configure(policy.retry.budget);
-        let events = self.scopes.reload(now, &policy.breaker);
-        self.announce(events);
-        self.policy = policy;
-    }
-
-    fn wake(&mut self, now: Instant) {
-        let events = self.scopes.wake(now, &mut self.rng);
-        self.announce(events);
+    /// Moves the slots to the limit, and tells if that is news.
+    fn follow_limit(&mut self) {
+        let limit = self.limit.current();
+        if self.slots.slots_max() != limit {
+            self.slots.resize(limit);
+            self.actions.push_back(Action::Limit(limit));
+        }
     }
 
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
@@ -373,8 +315,30 @@ impl Running {
     fn seen(&self, evidence: &Evidence) -> Evidence {
         let cancelled = evidence.outcome == Outcome::Neutral(Neutral::Cancelled);
         if cancelled && self.abort == Some(AbortCause::Deadline) {
-            return Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
+            let late = Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
+            return Evidence { took: evidence.took, ..late };
         }
         *evidence
     }
+
+    /// What it says of the host's load; errors are answered from anywhere, and a probe stands alone.
+    fn load(&self, evidence: &Evidence) -> Option<Load> {
+        if self.pass.is_some_and(|pass| pass.probe.is_some()) {
+            return None;
+        }
+        match (evidence.outcome, evidence.kind) {
+            (Outcome::Success, _) => evidence.took.map(Load::Answered),
+            (_, Some(kind)) if is_timeout(kind) => {
+                Some(Load::TimedOut(evidence.took.unwrap_or_default()))
+            }
+            (Outcome::Failure | Outcome::Neutral(_), _) => None,
+        }
+    }
+}
+
+fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::HttpResponseTimeout | ErrorKind::ConnectionTimeout | ErrorKind::DeadlineExceeded
+    )
 }

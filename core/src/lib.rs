@@ -2,9 +2,9 @@
 //!
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
-//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`queue`],
-//! [`flights`], [`hedge`], [`pace`]) never import each other; the two machines [`host`] (supply) and
-//! [`coordinator`] (demand) compose them and never import each other either.
+//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
+//! [`queue`], [`flights`], [`hedge`], [`pace`]) never import each other; the two machines
+//! [`host`] (supply) and [`coordinator`] (demand) compose them and never import each other either.
 
 pub mod advice;
 pub mod backoff;
@@ -18,6 +18,7 @@ pub mod flights;
 pub mod hedge;
 pub mod host;
 pub mod latency;
+pub mod limit;
 pub mod outcome;
 pub mod pace;
 pub mod policy;

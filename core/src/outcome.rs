@@ -4,7 +4,7 @@
 //! upstream's health, so it neither trips a breaker nor resets a streak (PITFALLS of others:
 //! resilience4j#682, opossum#45, sglang#25811).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
 
@@ -54,19 +54,27 @@ pub struct Evidence {
     pub exposure: Exposure,
     /// When the upstream wants to be asked again (`Retry-After`).
     pub hint: Option<Instant>,
+    /// How long the attempt took; of a streamed answer, to its head.
+    pub took: Option<Duration>,
 }
 
 impl Evidence {
     /// The evidence of a whole answer with this status.
     pub fn of_status(status: u16, hint: Option<Instant>) -> Self {
         let outcome = Outcome::of_status(status);
-        Self { outcome, kind: None, status: Some(status), exposure: Exposure::MaybeSent, hint }
+        let exposure = Exposure::MaybeSent;
+        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None }
     }
 
     /// The evidence of an attempt that ended in an error.
     pub fn of_error(kind: ErrorKind, exposure: Exposure) -> Self {
         let outcome = Outcome::of_error(kind);
-        Self { outcome, kind: Some(kind), status: None, exposure, hint: None }
+        Self { outcome, kind: Some(kind), status: None, exposure, hint: None, took: None }
+    }
+
+    /// The same, of an attempt that took this long.
+    pub fn taking(self, took: Duration) -> Self {
+        Self { took: Some(took), ..self }
     }
 
     /// Whether another attempt could do better, as far as the answer itself says.

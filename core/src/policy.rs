@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
+use crate::limit::LimitOptions;
 
 /// What applies to the calls of one host.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +22,10 @@ pub struct HostPolicy {
     pub retry: RetryOptions,
     /// When to stop trying.
     pub breaker: BreakerOptions,
-    /// Attempts on the wire at once.
+    /// Attempts on the wire at once: the ceiling.
     pub concurrency: u32,
+    /// How the limit moves below that ceiling.
+    pub limit: LimitOptions,
 }
 
 /// The bounds within one attempt.
@@ -77,6 +80,7 @@ impl Default for HostPolicy {
             retry: RetryOptions::default(),
             breaker: BreakerOptions::standard(),
             concurrency: 6,
+            limit: LimitOptions::default(),
         }
     }
 }
@@ -115,6 +119,11 @@ impl HostPolicy {
         self.check_breaker()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
+        }
+        if self.limit.floor > self.concurrency {
+            let (floor, ceiling) = (self.limit.floor, self.concurrency);
+            let problem = format!("a floor of {floor} is above the ceiling of {ceiling}");
+            return Err(PolicyError { setting: "limits.floor", problem });
         }
         Ok(())
     }
@@ -185,6 +194,16 @@ impl HostPolicy {
         if !(breaker.failure_rate > 0.0 && breaker.failure_rate <= 1.0) {
             let problem = format!("{} is no share; expected above 0, to 1", breaker.failure_rate);
             return Err(PolicyError { setting: "breaker.failure_rate", problem });
+        }
+        if breaker.window_calls == Some(0) {
+            return refuse("breaker.window_calls", "0 calls hold nothing; expected at least 1");
+        }
+        if let Some(slow) = breaker.slow
+            && (slow.limit.is_zero() || !(slow.rate > 0.0 && slow.rate <= 1.0))
+        {
+            let problem = format!("a limit of {:?} and a share of {}", slow.limit, slow.rate);
+            let problem = format!("{problem}; expected above zero, and above 0, to 1");
+            return Err(PolicyError { setting: "breaker.slow", problem });
         }
         if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
             return refuse("breaker", "reset_timeout and window must be above zero");

@@ -28,7 +28,7 @@ pub struct Queue {
 struct Lane {
     ranks: [BTreeMap<u64, FlightId>; RANKS],
     shown: [Option<u64>; RANKS],
-    /// Turns in a row that passed over something less urgent.
+    /// Turns that passed over something less urgent, since one was given to it.
     passed: u64,
     running: u32,
     slots_max: u32,
@@ -242,10 +242,13 @@ impl Lane {
         let heads = self.ranks.iter().skip(rank + 1).filter_map(BTreeMap::first_key_value);
         let less_urgent = heads.min_by_key(|(arrival, _)| **arrival).map(|(_, flight)| *flight);
         let head = self.ranks.get(rank)?.values().next().copied();
-        let is_shared = self.passed >= SHARE_ONE_IN - 1;
-        self.passed = if less_urgent.is_some() && !is_shared { self.passed + 1 } else { 0 };
         self.running += 1;
-        less_urgent.filter(|_| is_shared).or(head)
+        let is_given_away = self.ranks.iter().take(rank).any(|entries| !entries.is_empty());
+        if less_urgent.is_none() || is_given_away {
+            return head;
+        }
+        self.passed = (self.passed + 1) % SHARE_ONE_IN;
+        if self.passed == 0 { less_urgent } else { head }
     }
 
     fn is_idle(&self) -> bool {
@@ -313,6 +316,20 @@ mod tests {
             }
         }
         assert!(!queue.contains(FlightId(1)), "it waited for a hundred turns of its lane");
+    }
+
+    /// Seed 7392 of the simulator.
+    #[test]
+    fn turn_given_to_the_less_urgent_is_not_given_on_to_the_least() {
+        let mut queue = queue(1000, &[("a", 1)]);
+        push(&mut queue, &[(1, "a", Normal)]);
+        (1000..1100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
+        (2000..2100).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
+        for _ in 0..20 {
+            queue.pop();
+            queue.give(&"a".into());
+        }
+        assert!(!queue.contains(FlightId(1)), "it is the oldest of the less urgent");
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub enum Gate {
     Budget,
     /// The breaker is open.
     Breaker,
+    /// The breaker's probes are away, and callers wait for their verdict.
+    Probe,
 }
 
 impl Gate {
@@ -137,7 +139,7 @@ impl Gate {
             Self::Pace => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
             Self::Budget => ErrorKind::Overloaded,
-            Self::Breaker => ErrorKind::CircuitOpen,
+            Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,
         }
     }
 }

@@ -135,6 +135,7 @@ impl BreakerShape {
             let preset = match kind {
                 BreakerKind::Consecutive => BreakerOptions::default(),
                 BreakerKind::Rate => BreakerOptions::standard(),
+                BreakerKind::Hybrid => BreakerOptions { kind, ..BreakerOptions::standard() },
                 BreakerKind::Off => BreakerOptions::off(),
             };
             let ignore = std::mem::take(&mut breaker.ignore);
@@ -196,7 +197,7 @@ impl BreakerShape {
                 "rate",
                 "leave it out, or choose kind = \"consecutive\"",
             )),
-            Some(BreakerKind::Rate | BreakerKind::Off) | None => {}
+            Some(BreakerKind::Rate | BreakerKind::Hybrid | BreakerKind::Off) | None => {}
         }
         if let (Some(Span(first)), Some(Span(most))) = (self.reset_timeout, self.reset_timeout_max)
             && first > most

@@ -94,6 +94,7 @@ enum Event {
 struct Sent {
     client: usize,
     attempt: AttemptId,
+    at: Duration,
 }
 
 /// Lets a world run until the last call is answered.
@@ -169,7 +170,7 @@ impl<C: Client> Fleet<C> {
 
     fn plan_arrival(&mut self, at: Duration) {
         let rps = match &self.load.arrivals {
-                        Arrivals::Pulse { pulse_rps, during, .. } if during.contains(&at) => *pulse_rps,
+            Arrivals::Pulse { pulse_rps, during, .. } if during.contains(&at) => *pulse_rps,
             Arrivals::Poisson(rps) | Arrivals::Pulse { rps, .. } => *rps,
             Arrivals::Once(_) => return,
         };
@@ -193,13 +194,16 @@ impl<C: Client> Fleet<C> {
     }
 
     fn settle(&mut self, at: Duration, number: usize, evidence: Evidence) {
-        let Some(Sent { client, attempt }) = self.sent.get(number).copied() else { return };
+        let Some(Sent { client, attempt, at: sent }) = self.sent.get(number).copied() else {
+            return;
+        };
         if self.live.get(&(client, attempt)) != Some(&number) {
             return;
         }
         self.live.remove(&(client, attempt));
         let now = self.clock.instant(at);
         if let Some(served) = self.clients.get_mut(client) {
+            let evidence = evidence.taking(at.saturating_sub(sent));
             served.settle(now, attempt, evidence, &mut self.effects);
         }
         self.follow(at, client);
@@ -231,11 +235,11 @@ impl<C: Client> Fleet<C> {
             match effect {
                 Effect::Send { attempt, ticket, route, until } => {
                     self.tally.send(at, ticket.0);
-                    self.send(at, Sent { client, attempt }, route);
+                    self.send(Sent { client, attempt, at }, route);
                     let number = self.sent.len() - 1;
                     self.agenda.plan(self.clock.since(until), Event::CutOff(number));
                 }
-                Effect::Recall(attempt) => self.recall(at, Sent { client, attempt }),
+                Effect::Recall(attempt) => self.recall(at, client, attempt),
                 Effect::Join(ticket) => self.tally.join(ticket.0),
                 Effect::Answer { ticket, good } => self.tally.answer(at, ticket.0, good),
             }
@@ -244,7 +248,8 @@ impl<C: Client> Fleet<C> {
         self.arm(at, client);
     }
 
-    fn send(&mut self, at: Duration, sent: Sent, route: usize) {
+    fn send(&mut self, sent: Sent, route: usize) {
+        let at = sent.at;
         let job = Job { number: self.sent.len(), route };
         self.sent.push(sent);
         self.live.insert((sent.client, sent.attempt), job.number);
@@ -258,8 +263,8 @@ impl<C: Client> Fleet<C> {
         }
     }
 
-    fn recall(&mut self, at: Duration, sent: Sent) {
-        let Some(number) = self.live.get(&(sent.client, sent.attempt)).copied() else { return };
+    fn recall(&mut self, at: Duration, client: usize, attempt: AttemptId) {
+        let Some(number) = self.live.get(&(client, attempt)).copied() else { return };
         self.agenda.plan(at, Event::Recalled(number));
     }
 

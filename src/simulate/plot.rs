@@ -138,10 +138,8 @@ fn line(svg: &mut String, curve: &Curve, colour: &str, across: &Ruler, up: &Rule
     );
     if places.len() <= FEW_POINTS {
         for (x, y) in places {
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.4\" fill=\"{colour}\"/>"
-            );
+            let _ =
+                writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.4\" fill=\"{colour}\"/>");
         }
     }
 }

@@ -14,7 +14,7 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action as Demand, Answer, Input as DemandInput};
-use spillgate_core::event::BreakerState;
+use spillgate_core::event::{BreakerMode, BreakerState};
 use spillgate_core::host::{Action as Supply, Host, Input as SupplyInput};
 use spillgate_core::outcome::{Evidence, Outcome};
 use spillgate_core::policy::{HostPolicy, Limits};
@@ -171,9 +171,14 @@ impl Process {
                 Supply::Report(attempt, verdict) => {
                     self.inbox.push_back(DemandInput::Report { attempt, verdict, onward: None });
                 }
+                Supply::Limit(slots_max) => {
+                    let lane = self.lane.clone();
+                    self.inbox.push_back(DemandInput::LaneLimit { lane, slots_max });
+                }
                 Supply::Event(event) => {
                     debug_assert!(event.at <= now, "events are of the past");
-                    if event.to == BreakerState::Open {
+                    let enforced = event.mode == BreakerMode::Enforcing;
+                    if enforced && event.to == BreakerState::Open {
                         let (scope, until) = (event.scope, event.retry_at);
                         self.inbox.push_back(DemandInput::ScopeOpened { scope, until });
                     }

@@ -126,7 +126,8 @@ impl Tally {
         let from = whole(from.as_secs_f64());
         let seconds = self.seconds();
         let after = seconds.iter().skip(from);
-        let mut bad = after.enumerate().filter(|(_, (came, good))| percent(*good, *came) < WELL_PCT);
+        let mut bad =
+            after.enumerate().filter(|(_, (came, good))| percent(*good, *came) < WELL_PCT);
         number(bad.next_back().map_or(0, |(second, _)| second + 1))
     }
 

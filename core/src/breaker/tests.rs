@@ -1,6 +1,11 @@
+mod modes;
+mod slow;
+
+use std::time::Duration;
+
 use super::*;
 use crate::advice::ErrorKind;
-use crate::breaker::options::Ignored;
+use crate::breaker::options::{Ignored, SlowCalls, SlowCount};
 use crate::outcome::Exposure;
 
 struct Bench {
@@ -19,7 +24,7 @@ impl Bench {
     fn pass(&mut self) -> Pass {
         match self.breaker.admit(self.now).0 {
             Admission::Admit(pass) => pass,
-            Admission::Refuse { until } => panic!("refused until {until:?}"),
+            other @ (Admission::Refuse { .. } | Admission::Await { .. }) => panic!("{other:?}"),
         }
     }
 
@@ -242,6 +247,18 @@ fn forced_opening_ends_on_time_even_if_nobody_wakes_it() {
     );
     assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
     assert_eq!(pass.generation, bench.breaker.generation(), "its outcome counts");
+}
+
+/// Seed 966 of the simulator.
+#[test]
+fn lease_that_ends_below_a_forced_opening_changes_nothing() {
+    let mut bench = Bench::tripped();
+    bench.advance(60);
+    bench.pass();
+    bench.breaker.force_open(bench.now, None);
+    bench.advance(60);
+    assert_eq!(bench.breaker.wake(bench.now, &mut Rng::new(0)), None);
+    assert_eq!(bench.breaker.stance(), Stance::Refusing { until: None });
 }
 
 #[test]

@@ -38,6 +38,13 @@ pub enum Input {
         /// How many.
         slots_max: u32,
     },
+    /// A host bears that many attempts at the moment; ignored if it is not known.
+    LaneLimit {
+        /// Which host.
+        lane: HostKey,
+        /// How many.
+        slots_max: u32,
+    },
     /// A host is not needed any more; ignored while it is busy.
     DropLane(HostKey),
     /// New bounds; who waits or runs stays.

@@ -1,3 +1,4 @@
+mod limits;
 mod operators;
 mod retries;
 
@@ -6,9 +7,11 @@ use std::time::Duration;
 use super::*;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::FlightId;
+use crate::call::{FlightId, Repeat};
 use crate::event::BreakerState;
+use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
+use crate::verdict::Finality;
 
 /// A host with its clock, and the serial of its coordinator.
 struct Bench {
@@ -53,7 +56,9 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) => None,
+            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
+                None
+            }
         }));
         actions
     }
@@ -64,7 +69,7 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) => None,
+            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -86,7 +91,7 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) => None,
+            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");

@@ -68,7 +68,7 @@ fn contract_example_is_read() {
         redact = { headers = ["X-Api-Key"], query = ["token"] }
         "#,
     );
-    let HostPolicy { deadline, timeouts, retry, breaker, concurrency } = config.defaults;
+    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, .. } = config.defaults;
     assert_eq!((deadline, concurrency), (seconds(20), 3));
     assert_eq!(
         timeouts,

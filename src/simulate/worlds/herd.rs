@@ -63,13 +63,7 @@ impl Client for Obedient {
         self.send(now, effects);
     }
 
-    fn settle(
-        &mut self,
-        _: Instant,
-        _: AttemptId,
-        evidence: Evidence,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn settle(&mut self, _: Instant, _: AttemptId, evidence: Evidence, effects: &mut Vec<Effect>) {
         self.again = evidence.hint.filter(|_| self.n < 4);
         if self.again.is_none() {
             let good = evidence.outcome == Outcome::Success;

@@ -43,7 +43,7 @@ enum Inheritance {
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Arrive,
-    Settle { layer: usize, attempt: AttemptId, evidence: Evidence },
+    Settle { layer: usize, attempt: AttemptId, sent: Duration, evidence: Evidence },
     Wake(usize),
 }
 
@@ -51,7 +51,8 @@ enum Event {
 #[derive(Debug, Clone, Copy)]
 struct Errand {
     root_deadline: Duration,
-    parent: Option<AttemptId>,
+    /// The attempt that it serves, and when that left.
+    parent: Option<(AttemptId, Duration)>,
 }
 
 struct Tower<C> {
@@ -173,7 +174,8 @@ impl<C: Client> Tower<C> {
                     self.agenda.plan(at + seconds(gap), Event::Arrive);
                 }
             }
-            Event::Settle { layer, attempt, evidence } => {
+            Event::Settle { layer, attempt, sent, evidence } => {
+                let evidence = evidence.taking(at.saturating_sub(sent));
                 self.act(at, layer, |client, now, effects| {
                     client.settle(now, attempt, evidence, effects);
                 });
@@ -217,13 +219,13 @@ impl<C: Client> Tower<C> {
                     let error = ErrorKind::HttpResponseTimeout;
                     let evidence = Evidence::of_error(error, Exposure::MaybeSent);
                     let until = self.clock.since(until);
-                    self.agenda.plan(until, Event::Settle { layer, attempt, evidence });
+                    self.agenda.plan(until, Event::Settle { layer, attempt, sent: at, evidence });
                     self.send(at, layer, attempt, ticket);
                 }
                 Effect::Recall(attempt) => {
                     let error = ErrorKind::Cancelled;
                     let evidence = Evidence::of_error(error, Exposure::MaybeSent);
-                    self.agenda.plan(at, Event::Settle { layer, attempt, evidence });
+                    self.agenda.plan(at, Event::Settle { layer, attempt, sent: at, evidence });
                 }
                 Effect::Join(_) => {}
                 Effect::Answer { ticket, good } => self.answer(at, layer, ticket, good),
@@ -236,20 +238,20 @@ impl<C: Client> Tower<C> {
         let Some(errand) = self.errand(layer, ticket) else { return };
         self.late_sends += usize::from(at > errand.root_deadline);
         if layer + 1 < self.layers.len() {
-            return self.submit(at, layer + 1, Errand { parent: Some(attempt), ..errand });
+            return self.submit(at, layer + 1, Errand { parent: Some((attempt, at)), ..errand });
         }
         self.bottom_sends += 1;
         let fails = happens(&mut self.rng, self.task.failing);
         let evidence = Evidence::of_status(if fails { 503 } else { 200 }, None);
         let end = at + self.task.bottom.draw(&mut self.rng);
-        self.agenda.plan(end, Event::Settle { layer, attempt, evidence });
+        self.agenda.plan(end, Event::Settle { layer, attempt, sent: at, evidence });
     }
 
     fn answer(&mut self, at: Duration, layer: usize, ticket: Ticket, good: bool) {
         let parent = self.errand(layer, ticket).and_then(|errand| errand.parent);
-        let (Some(attempt), Some(above)) = (parent, layer.checked_sub(1)) else { return };
+        let (Some((attempt, sent)), Some(above)) = (parent, layer.checked_sub(1)) else { return };
         let evidence = Evidence::of_status(if good { 200 } else { 503 }, None);
-        self.agenda.plan(at, Event::Settle { layer: above, attempt, evidence });
+        self.agenda.plan(at, Event::Settle { layer: above, attempt, sent, evidence });
     }
 
     fn errand(&self, layer: usize, ticket: Ticket) -> Option<Errand> {

@@ -1,0 +1,107 @@
+//! The slow start after a breaker closed: the admitted share grows with time.
+//!
+//! One good probe does not prove that an upstream with cold caches bears the whole load. The share
+//! is dealt out evenly, not drawn, so that it is exact at any rate; and one call a second always
+//! passes, so that a client with little traffic is refused nothing.
+
+use std::time::{Duration, Instant};
+
+/// A share that grows from a tenth to one.
+#[derive(Debug, Clone)]
+pub(super) struct Ramp {
+    began: Instant,
+    span: Duration,
+    credit: f64,
+    admitted: Option<Instant>,
+}
+
+impl Ramp {
+    /// A ramp over `span`, unless that is nothing.
+    pub(super) fn new(now: Instant, span: Duration) -> Option<Self> {
+        let ends = now.checked_add(span).is_some();
+        let ramp = Self { began: now, span, credit: 0.0, admitted: None };
+        (!span.is_zero() && ends).then_some(ramp)
+    }
+
+    /// Admits one call, or says when the next one surely passes.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(), Instant> {
+        self.credit += self.share(now);
+        let due = self.admitted.and_then(|at| at.checked_add(PAUSE_MAX));
+        match due.filter(|due| *due > now) {
+            Some(due) if self.credit < 1.0 => Err(due.min(self.end())),
+            Some(_) | None => {
+                self.credit = (self.credit - 1.0).clamp(0.0, 1.0);
+                self.admitted = Some(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// When all calls pass.
+    pub(super) fn end(&self) -> Instant {
+        self.began.checked_add(self.span).unwrap_or(self.began)
+    }
+
+    fn share(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.began);
+        (passed.as_secs_f64() / self.span.as_secs_f64()).clamp(SHARE_MIN, 1.0)
+    }
+}
+
+/// The share at the start; Envoy's slow start has the same floor.
+const SHARE_MIN: f64 = 0.1;
+/// The longest that nothing passes.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn admitted_share_grows_with_time_at_any_rate() {
+        for per_second in [50_u32, 1_000] {
+            let t0 = Instant::now();
+            let mut ramp = Ramp::new(t0, SPAN).unwrap();
+            let mut admitted = [0_u32; 30];
+            for n in 0..30 * per_second {
+                let at = Duration::from_secs(1) * n / per_second;
+                let second = usize::try_from(at.as_secs()).unwrap();
+                admitted[second] += u32::from(ramp.admit(t0 + at).is_ok());
+            }
+            for (second, admitted) in admitted.into_iter().enumerate() {
+                let share = (f64::from(u32::try_from(second).unwrap()) + 0.5) / 30.0;
+                let expected = share.max(SHARE_MIN) * f64::from(per_second);
+                assert!((f64::from(admitted) - expected).abs() <= 2.0, "{second}: {admitted}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_call_a_second_is_refused_nothing() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, SPAN).unwrap();
+        assert!((0..30).all(|second| ramp.admit(t0 + Duration::from_secs(second)).is_ok()));
+    }
+
+    #[test]
+    fn refusal_says_when_the_next_call_surely_passes() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, SPAN).unwrap();
+        assert_eq!(ramp.admit(t0), Ok(()));
+        let until = ramp.admit(t0).unwrap_err();
+        assert_eq!(until, t0 + PAUSE_MAX);
+        assert_eq!(ramp.admit(until), Ok(()));
+        let mut short = Ramp::new(t0, Duration::from_millis(100)).unwrap();
+        assert_eq!(short.admit(t0), Ok(()));
+        assert_eq!(short.admit(t0), Err(t0 + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn no_span_is_no_ramp() {
+        assert!(Ramp::new(Instant::now(), Duration::ZERO).is_none());
+        assert!(Ramp::new(Instant::now(), Duration::MAX).is_none());
+    }
+}

@@ -1,0 +1,390 @@
+//! The oracle beside the coordinator: tickets, flights, slots, deadlines, turns.
+//!
+//! It is told what the coordinator hears and says, keeps its own books, and compares.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::call::{
+    AttemptId, BreakerUse, CallSpec, FlightId, HostKey, Priority, ScopeKey, Target, Ticket,
+};
+use spillgate_core::coordinator::Coordinator;
+use spillgate_core::coordinator::port::{Action, Answer, Input};
+use spillgate_core::flights::Stage;
+use spillgate_core::verdict::{AbortCause, Offer, Verdict};
+
+use crate::reach::{Mark, Reach};
+
+/// The books on demand.
+#[derive(Debug)]
+pub(crate) struct Demand {
+    tickets: BTreeMap<Ticket, Caller>,
+    /// Tickets that were heard of and have neither left nor got an answer.
+    open: BTreeSet<(Instant, Ticket)>,
+    flights: BTreeMap<FlightId, Flight>,
+    live: BTreeSet<FlightId>,
+    /// Attempts dispatched and not yet reported, with the ceilings they were dispatched below.
+    outstanding: BTreeMap<AttemptId, Outstanding>,
+    ceilings: BTreeMap<HostKey, u32>,
+    global: u32,
+    draining: bool,
+    /// A scope whose opening is being told.
+    told: Option<ScopeKey>,
+}
+
+#[derive(Debug)]
+struct Caller {
+    spec: CallSpec,
+    streams: bool,
+    cancelled: bool,
+    answers: u32,
+}
+
+#[derive(Debug)]
+struct Flight {
+    first: CallSpec,
+    streams: bool,
+    target: Target,
+    waiters: BTreeSet<Ticket>,
+    n: u32,
+    tries: u32,
+    has_result: bool,
+    redirected: bool,
+    stage: Stage,
+    /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
+    turns: Option<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    target: Target,
+    lane_max: u32,
+    global_max: u32,
+}
+
+impl Demand {
+    pub(crate) fn new(global: u32) -> Self {
+        Self {
+            tickets: BTreeMap::new(),
+            open: BTreeSet::new(),
+            flights: BTreeMap::new(),
+            live: BTreeSet::new(),
+            outstanding: BTreeMap::new(),
+            ceilings: BTreeMap::new(),
+            global,
+            draining: false,
+            told: None,
+        }
+    }
+
+    /// A caller is about to submit.
+    pub(crate) fn wish(&mut self, spec: &CallSpec, streams: bool) {
+        let caller = Caller { spec: spec.clone(), streams, cancelled: false, answers: 0 };
+        self.tickets.insert(spec.ticket, caller);
+    }
+
+    /// The coordinator is about to hear something.
+    pub(crate) fn hear(&mut self, now: Instant, input: &Input, reach: &mut Reach) {
+        match input {
+            Input::Submit(spec) => {
+                self.open.insert((spec.deadline, spec.ticket));
+                reach.hit_if(Mark::DeadlineOnArrival, spec.deadline <= now);
+            }
+            Input::Cancel(ticket) => self.cancel(*ticket, reach),
+            Input::Report { attempt, verdict, onward } => {
+                self.report(*attempt, *verdict, onward.as_ref(), reach);
+            }
+            Input::Lane { lane, slots_max } | Input::LaneLimit { lane, slots_max } => {
+                let before = self.ceilings.insert(lane.clone(), *slots_max);
+                let lowered = before.is_some_and(|before| before > *slots_max);
+                reach.hit_if(Mark::CeilingLowered, lowered && self.running(lane) > *slots_max);
+            }
+            Input::Resize { global, .. } => self.global = *global,
+            Input::Drain | Input::Close => self.draining = true,
+            Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
+            Input::Opened(_) | Input::DropLane(_) | Input::Wake => {}
+        }
+    }
+
+    /// The coordinator wants something done.
+    pub(crate) fn see(&mut self, now: Instant, action: &Action, reach: &mut Reach) {
+        match action {
+            Action::Begin(flight, ticket) => self.begin(*flight, *ticket),
+            Action::Join(flight, ticket) => self.join(*flight, *ticket, reach),
+            Action::Dispatch(target, offer) => self.dispatch(now, target, offer, reach),
+            Action::Abort(target, attempt, cause) => {
+                let outstanding = self.outstanding.get(attempt).expect("what runs is aborted");
+                assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
+                assert!(self.draining || *cause == AbortCause::Deadline || self.is_left(*attempt));
+                reach.hit(Mark::LastWaiterLeft);
+            }
+            Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
+            Action::End(flight) => {
+                assert!(self.live.remove(flight), "{flight:?} ends once");
+                let flight = &self.flights[flight];
+                assert!(flight.waiters.is_empty(), "a flight ends when all have their answer");
+            }
+        }
+    }
+
+    /// The coordinator has done all it wanted for now.
+    pub(crate) fn rest(&mut self, now: Instant, machine: &Coordinator, reach: &mut Reach) {
+        if let Some((deadline, ticket)) = self.open.first() {
+            assert!(*deadline > now, "{ticket:?} is past its deadline without an answer");
+            let wake = machine.next_wake();
+            assert!(wake.is_some_and(|wake| wake <= *deadline), "no wake for {ticket:?}");
+        }
+        assert_eq!(machine.flights().len(), self.live.len(), "flights");
+        assert_eq!(machine.flights().waiting(), self.open.len(), "tickets that wait");
+        assert_eq!(machine.global().taken() as usize, self.outstanding.len(), "global slots");
+        let empty = self.live.is_empty() && self.outstanding.is_empty() && self.open.is_empty();
+        assert_eq!(machine.is_idle(), empty, "idle is idle");
+        let is_full = !machine.global().has_free();
+        let mut full_lane = false;
+        for (lane, ceiling) in &self.ceilings {
+            let (running, waiting) = (self.running(lane), machine.queue().depth(lane));
+            assert_eq!(machine.queue().running(lane), running, "slots of {lane}");
+            let waits = waiting.iter().sum::<usize>() > 0;
+            assert!(!waits || is_full || running >= *ceiling, "{lane} waits for nothing");
+            full_lane |= waits && running >= *ceiling;
+        }
+        let others = self.outstanding.values().any(|o| self.running(&o.target.lane) < o.lane_max);
+        reach.hit_if(Mark::LaneFullOthersRun, full_lane && others);
+        reach.hit_if(Mark::GlobalFull, is_full && !machine.queue().is_empty());
+        if let Some(scope) = self.told.take() {
+            check_told(machine, &scope);
+        }
+        self.follow(machine);
+    }
+
+    /// An attempt starts: where it goes and whether its caller wants a stream.
+    pub(crate) fn starts(&self, offer: &Offer) -> (Target, bool) {
+        let id = offer.attempt;
+        let outstanding = self.outstanding.get(&id).expect("what starts was dispatched");
+        (outstanding.target.clone(), self.flights[&id.flight].streams)
+    }
+
+    /// The ceilings of lane and world under which an attempt was dispatched.
+    pub(crate) fn ceilings(&self, attempt: AttemptId) -> (u32, u32) {
+        let outstanding = &self.outstanding[&attempt];
+        (outstanding.lane_max, outstanding.global_max)
+    }
+
+    /// Nothing is left to happen.
+    pub(crate) fn check_end(&self) {
+        for (ticket, caller) in &self.tickets {
+            let fine = caller.answers == 1 || (caller.cancelled && caller.answers == 0);
+            assert!(fine, "{ticket:?} has {} answers", caller.answers);
+        }
+    }
+
+    fn cancel(&mut self, ticket: Ticket, reach: &mut Reach) {
+        let Some(caller) = self.tickets.get_mut(&ticket) else { return };
+        caller.cancelled = true;
+        let deadline = caller.spec.deadline;
+        if !self.open.remove(&(deadline, ticket)) {
+            return;
+        }
+        for id in &self.live {
+            let Some(flight) = self.flights.get_mut(id) else { continue };
+            if flight.waiters.remove(&ticket) && !flight.waiters.is_empty() {
+                reach.hit_if(Mark::LeaderLeft, flight.first.ticket == ticket);
+                let latest = flight.waiters.iter().map(|t| self.tickets[t].spec.deadline).max();
+                reach.hit_if(Mark::LongestWaiterLeft, latest < Some(deadline));
+            }
+        }
+    }
+
+    fn report(
+        &mut self,
+        id: AttemptId,
+        verdict: Verdict,
+        onward: Option<&Target>,
+        reach: &mut Reach,
+    ) {
+        if self.outstanding.remove(&id).is_none() || !self.live.contains(&id.flight) {
+            return;
+        }
+        let Some(flight) = self.flights.get_mut(&id.flight) else { return };
+        match (verdict, onward) {
+            (Verdict::Done(_), Some(target)) => {
+                (flight.target, flight.tries, flight.has_result) = (target.clone(), 0, false);
+                flight.redirected = true;
+                reach.hit(Mark::Redirect);
+            }
+            (Verdict::Done(_) | Verdict::RetryAt(_), _) => flight.has_result = true,
+            (Verdict::Refused(_), _) => flight.tries -= 1,
+        }
+    }
+
+    fn begin(&mut self, id: FlightId, ticket: Ticket) {
+        let caller = &self.tickets[&ticket];
+        if let Some(key) = caller.spec.key {
+            let twin = |id: &&FlightId| self.flights[id].first.key == Some(key);
+            assert_eq!(self.live.iter().find(twin), None, "equal calls share");
+        }
+        let flight = Flight {
+            first: caller.spec.clone(),
+            streams: caller.streams,
+            target: caller.spec.target.clone(),
+            waiters: BTreeSet::from([ticket]),
+            n: 0,
+            tries: 0,
+            has_result: false,
+            redirected: false,
+            stage: Stage::Queued,
+            turns: None,
+        };
+        assert!(self.flights.insert(id, flight).is_none(), "{id:?} begins once");
+        self.live.insert(id);
+    }
+
+    fn join(&mut self, id: FlightId, ticket: Ticket, reach: &mut Reach) {
+        assert!(self.live.contains(&id), "nobody joins a flight that has ended");
+        let key = self.tickets[&ticket].spec.key;
+        let flight = self.flights.get_mut(&id).expect("it began");
+        assert!(key.is_some() && key == flight.first.key, "only equal calls share");
+        assert!(flight.waiters.insert(ticket), "{ticket:?} joins once");
+        reach.hit(Mark::Coalesced);
+    }
+
+    fn dispatch(&mut self, now: Instant, target: &Target, offer: &Offer, reach: &mut Reach) {
+        let id = offer.attempt.flight;
+        assert!(self.live.contains(&id), "nothing is sent for nobody");
+        assert!(!self.outstanding.keys().any(|other| other.flight == id), "one attempt at a time");
+        let lane_max = self.ceilings.get(&target.lane).copied().unwrap_or(1);
+        assert!(self.running(&target.lane) < lane_max, "{} is full", target.lane);
+        assert!((self.outstanding.len() as u64) < u64::from(self.global), "all slots are taken");
+        let flight = self.flights.get_mut(&id).expect("it began");
+        let deadlines = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.deadline);
+        assert_eq!(deadlines.max(), Some(offer.deadline), "the latest deadline counts");
+        assert!(offer.deadline > now, "nothing is sent after the deadline");
+        assert_eq!((&flight.target, &*offer.lane), (target, &*target.lane));
+        assert_eq!((offer.attempt.n, offer.resend), (flight.n + 1, flight.tries));
+        flight.n += 1;
+        flight.tries += 1;
+        flight.turns = None;
+        let outstanding = Outstanding { target: target.clone(), lane_max, global_max: self.global };
+        self.outstanding.insert(offer.attempt, outstanding);
+        let rank = rank(&self.flights[&id], &self.tickets);
+        let mut passed_over = false;
+        for other in &self.live {
+            let Some(flight) = self.flights.get_mut(other) else { continue };
+            if flight.target.lane != target.lane {
+                continue;
+            }
+            let Some((bound, seen)) = &mut flight.turns else { continue };
+            let own = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.priority).max();
+            passed_over |= own > Some(rank);
+            *seen += u64::from(own < Some(rank));
+            assert!(*seen <= *bound, "{other:?} was passed over {seen} times in its lane");
+        }
+        reach.hit_if(Mark::LessUrgentShare, passed_over);
+    }
+
+    fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, reach: &mut Reach) {
+        let caller = self.tickets.get_mut(&ticket).expect("somebody asked");
+        caller.answers += 1;
+        assert_eq!(caller.answers, 1, "{ticket:?} is answered once");
+        assert!(!caller.cancelled, "who has left is not answered");
+        assert!(self.open.remove(&(caller.spec.deadline, ticket)));
+        let id = match answer {
+            Answer::Arrived(id, _) | Answer::Opened(id) => Some(id),
+            Answer::Refused { flight, .. } => flight,
+        };
+        let Some(flight) = id.and_then(|id| self.flights.get_mut(&id)) else {
+            reach.hit_if(Mark::DrainRefused, self.draining);
+            assert!(
+                self.draining || caller.spec.deadline <= now,
+                "refused at the door for a reason"
+            );
+            return;
+        };
+        assert!(flight.waiters.remove(&ticket), "{ticket:?} did not wait for {id:?}");
+        match answer {
+            Answer::Arrived(_, finality) => {
+                assert!(flight.has_result, "nothing has arrived: {finality:?}");
+                reach.arrived(finality);
+            }
+            Answer::Opened(_) => {
+                assert!(flight.streams, "only a stream is answered at its head");
+                reach.hit(Mark::StreamOpened);
+            }
+            Answer::Refused { kind, .. } => {
+                let left = caller.spec.deadline.saturating_duration_since(now);
+                mark_refusal(flight, kind, left, reach);
+            }
+        }
+    }
+
+    /// Notes what each flight does, and whose wait for a turn begins.
+    fn follow(&mut self, machine: &Coordinator) {
+        for id in &self.live {
+            let Some(flight) = self.flights.get_mut(id) else { continue };
+            flight.stage = machine.flights().of(*id).expect("it lives").stage;
+            let waits = machine.queue().contains(*id);
+            assert_eq!(waits, flight.stage == Stage::Queued);
+            if waits && flight.turns.is_none() {
+                let before: usize = machine.queue().depth(&flight.target.lane).iter().sum();
+                // One turn in ten is shared, and each older flight may take one of those.
+                flight.turns = Some((10 * (before as u64 + 1), 0));
+            }
+            if !waits {
+                flight.turns = None;
+            }
+        }
+    }
+
+    fn running(&self, lane: &HostKey) -> u32 {
+        let on_lane = self.outstanding.values().filter(|o| o.target.lane == *lane).count();
+        u32::try_from(on_lane).unwrap_or(u32::MAX)
+    }
+
+    fn is_left(&self, attempt: AttemptId) -> bool {
+        self.flights.get(&attempt.flight).is_some_and(|flight| flight.waiters.is_empty())
+    }
+}
+
+/// Nobody whom a scope guards waits once its opening was told.
+fn check_told(machine: &Coordinator, scope: &str) {
+    for (id, flight) in machine.flights().iter() {
+        let guarded = flight.breaker == BreakerUse::Guarded && &*flight.target.scope == scope;
+        let waits = flight.stage != Stage::Running;
+        assert!(!(guarded && waits), "{id:?} waits for a circuit that is open");
+    }
+}
+
+fn rank(flight: &Flight, tickets: &BTreeMap<Ticket, Caller>) -> Priority {
+    let ranks = flight.waiters.iter().map(|ticket| tickets[ticket].spec.priority);
+    ranks.max().expect("somebody waits")
+}
+
+fn mark_refusal(flight: &Flight, kind: ErrorKind, left: Duration, reach: &mut Reach) {
+    let of_deadline = match flight.stage {
+        Stage::Queued => Mark::DeadlineInQueue,
+        Stage::Running => Mark::DeadlineInAttempt,
+        Stage::Sleeping(_) => Mark::DeadlineInBackOff,
+    };
+    if kind == ErrorKind::DeadlineExceeded && left.is_zero() {
+        return reach.hit(of_deadline);
+    }
+    if kind == ErrorKind::ShuttingDown {
+        return reach.hit(Mark::Closed);
+    }
+    let was_shed = flight.turns.is_some();
+    let marks = [
+        (ErrorKind::DeadlineExceeded, Mark::TooLateToSend),
+        (
+            ErrorKind::CircuitOpen,
+            if flight.redirected { Mark::RedirectRefused } else { Mark::CircuitRefused },
+        ),
+        (ErrorKind::RateLimited, Mark::PacedBeyondDeadline),
+        (ErrorKind::QueueFull, if was_shed { Mark::Shed } else { Mark::QueueFull }),
+    ];
+    let mark = marks.into_iter().find(|(known, _)| *known == kind).map(|(_, mark)| mark);
+    let mark = mark.expect("no flight is refused for another reason");
+    assert!(mark != Mark::TooLateToSend || left < Duration::from_millis(300), "time enough");
+    assert!(!flight.has_result, "a real result is not replaced by {kind:?}");
+    reach.hit(mark);
+}

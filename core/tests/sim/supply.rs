@@ -1,0 +1,344 @@
+//! The oracle beside the hosts: what may be on the wire, what a retry costs, what a server asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::breaker::Breaker;
+use spillgate_core::call::{AttemptId, BreakerUse, FlightId, HostKey, Repeat, ScopeKey};
+use spillgate_core::event::{BreakerEvent, BreakerState};
+use spillgate_core::host::{Host, Input, Order};
+use spillgate_core::outcome::{Evidence, Exposure, Outcome};
+use spillgate_core::pace::HOLD_MAX;
+use spillgate_core::policy::HostPolicy;
+use spillgate_core::verdict::{AbortCause, Cost, Finality, Gate, Offer, Verdict};
+
+use crate::breakers::Model;
+use crate::demand::Demand;
+use crate::reach::{Mark, Reach};
+use crate::upstream::Attempt;
+
+/// The books on supply.
+#[derive(Debug)]
+pub(crate) struct Supply {
+    keepers: Vec<Keeper>,
+    hops: BTreeMap<FlightId, Hop>,
+}
+
+#[derive(Debug)]
+struct Keeper {
+    key: HostKey,
+    policy: HostPolicy,
+    /// Its slots, below the ceiling of its policy.
+    limit: u32,
+    breakers: BTreeMap<ScopeKey, Model>,
+    configured: BTreeSet<ScopeKey>,
+    offers: BTreeMap<AttemptId, Offer>,
+    /// Started and not yet settled, with what the host knows of why they were called back.
+    running: BTreeMap<AttemptId, Option<AbortCause>>,
+    /// Settled or refused: what is still to be reported is removed as it is.
+    judged: BTreeMap<AttemptId, Evidence>,
+    aborted: BTreeSet<AttemptId>,
+    hold: Option<Instant>,
+    successes: u32,
+    paid: u32,
+}
+
+/// What is known of a flight's attempts since its last redirect.
+#[derive(Debug, Default)]
+struct Hop {
+    hops: u32,
+    starts: u32,
+    last: Option<Exposure>,
+    not_before: Option<Instant>,
+}
+
+impl Supply {
+    pub(crate) fn new(keepers: &[HostKey], policy: &HostPolicy) -> Self {
+        let keepers = keepers.iter().map(|key| Keeper::new(key.clone(), policy.clone()));
+        Self { keepers: keepers.collect(), hops: BTreeMap::new() }
+    }
+
+    /// A host is about to hear something.
+    pub(crate) fn hear(
+        &mut self,
+        now: Instant,
+        host: usize,
+        input: &Input,
+        attempts: &BTreeMap<AttemptId, Attempt>,
+        reach: &mut Reach,
+    ) {
+        let keeper = &mut self.keepers[host];
+        keeper.breakers.values_mut().for_each(|model| model.expect_wake(now));
+        match input {
+            Input::Offer(offer) => {
+                keeper.offers.entry(offer.attempt).or_insert_with(|| offer.clone());
+            }
+            Input::Settled { attempt, evidence } => {
+                let Some(cause) = keeper.running.remove(attempt) else { return };
+                let evidence = keeper.settle(now, &attempts[attempt], (cause, evidence), reach);
+                keeper.judged.insert(*attempt, evidence);
+                if let Some(model) = keeper.breakers.get_mut(&attempts[attempt].scope) {
+                    model.forget_probe(*attempt);
+                }
+                let hop = self.hops.entry(attempt.flight).or_default();
+                hop.last = Some(evidence.exposure);
+                hop.not_before = evidence.hint.filter(|hint| *hint > now);
+            }
+            Input::Abort { attempt, cause } => {
+                keeper.aborted.insert(*attempt);
+                if let Some(known) = keeper.running.get_mut(attempt) {
+                    *known = known.or(Some(*cause));
+                }
+                reach.hit_if(Mark::AbortInTransit, !keeper.running.contains_key(attempt));
+            }
+            Input::Command(command) => {
+                keeper.order(now, &command.scope, &command.order, reach);
+            }
+            Input::Reload(policy) => keeper.reload(policy, reach),
+            Input::Wake => {}
+        }
+    }
+
+    pub(crate) fn offer(&self, host: usize, id: AttemptId) -> Offer {
+        self.keepers[host].offers.get(&id).expect("what starts was offered").clone()
+    }
+
+    /// A host starts an attempt: whether it may. Returns the breaker's epoch.
+    pub(crate) fn start(
+        &mut self,
+        now: Instant,
+        host: usize,
+        offer: &Offer,
+        probe: bool,
+        reach: &mut Reach,
+    ) -> u64 {
+        let keeper = &mut self.keepers[host];
+        let id = offer.attempt;
+        assert!(!keeper.aborted.contains(&id), "{id:?} starts after its cancellation");
+        assert!(now < offer.deadline, "{id:?} starts after its deadline");
+        assert!(now + offer.useful_min <= offer.deadline, "{id:?} starts too late to be of use");
+        assert!(keeper.hold.is_none_or(|until| until <= now), "the server asked to be left alone");
+        assert!(keeper.running.insert(id, None).is_none(), "{id:?} starts once");
+        let slots = keeper.own_slots();
+        let lends = offer.lane == keeper.key;
+        assert!(!lends || slots <= keeper.limit as usize, "{slots} slots of the host");
+        let hop = self.hops.entry(id.flight).or_default();
+        hop.starts += 1;
+        let attempts_max = offer.attempts_max.unwrap_or(keeper.policy.retry.attempts_max);
+        assert!(hop.starts <= attempts_max.max(1), "{id:?} is one attempt too many");
+        assert!(hop.not_before.is_none_or(|at| at <= now), "{id:?} starts before Retry-After");
+        match (hop.last, offer.repeat) {
+            (None, _) => assert_eq!((offer.cost, hop.starts), (Cost::Free, 1)),
+            (Some(Exposure::MaybeSent), Repeat::Always) => {
+                keeper.paid += 1;
+                reach.hit(Mark::Retry);
+            }
+            (Some(Exposure::NeverSent), Repeat::Always | Repeat::IfNeverSent) => {
+                reach.hit(Mark::FreeRetry);
+            }
+            (Some(last), repeat) => panic!("{id:?} repeats {repeat:?} after {last:?}"),
+        }
+        keeper.check_budget();
+        match offer.breaker {
+            BreakerUse::Bypassed => {
+                reach.hit(Mark::Bypassed);
+                assert!(!probe, "who bypasses does not probe");
+                0
+            }
+            BreakerUse::Guarded => keeper.model(&offer.scope).start(now, id, probe),
+        }
+    }
+
+    /// A host has decided about an attempt.
+    pub(crate) fn report(
+        &mut self,
+        now: Instant,
+        host: usize,
+        id: AttemptId,
+        verdict: Verdict,
+        (tokens, reach): (f64, &mut Reach),
+    ) {
+        let keeper = &mut self.keepers[host];
+        let offer = keeper.offers[&id].clone();
+        let evidence = keeper.judged.remove(&id);
+        match verdict {
+            Verdict::Refused(refusal) => {
+                assert!(evidence.is_none() && !keeper.running.contains_key(&id), "{id:?} was sent");
+                keeper.refusal(now, &offer, refusal.gate, reach);
+            }
+            Verdict::RetryAt(retry) => {
+                let evidence = evidence.expect("it is judged by what it brought");
+                assert!(retry.at >= now && evidence.is_retryable());
+                assert!(evidence.hint.is_none_or(|hint| retry.at >= hint), "never sooner");
+                let costs = evidence.exposure == Exposure::MaybeSent;
+                assert_eq!(retry.cost == Cost::Token, costs);
+            }
+            Verdict::Done(finality) => {
+                let evidence = evidence.expect("it is judged by what it brought");
+                let broke = finality == Finality::BudgetSpent;
+                assert!(!broke || (tokens < 1.0 && evidence.exposure == Exposure::MaybeSent));
+            }
+        }
+    }
+
+    /// A flight is sent on.
+    pub(crate) fn hop(&mut self, flight: FlightId) {
+        let hops = self.hops(flight) + 1;
+        self.hops.insert(flight, Hop { hops, ..Hop::default() });
+    }
+
+    pub(crate) fn hops(&self, flight: FlightId) -> u32 {
+        self.hops.get(&flight).map_or(0, |hop| hop.hops)
+    }
+
+    /// A breaker says that it changed.
+    pub(crate) fn event(
+        &mut self,
+        now: Instant,
+        host: usize,
+        event: &BreakerEvent,
+        reach: &mut Reach,
+    ) {
+        self.keepers[host].model(&event.scope).event(now, event, reach);
+    }
+
+    /// A host moves its limit.
+    pub(crate) fn limit(&mut self, host: usize, slots_max: u32, reach: &mut Reach) {
+        let keeper = &mut self.keepers[host];
+        assert!(slots_max >= 1 && slots_max <= keeper.policy.concurrency, "{slots_max} slots");
+        reach.hit_if(Mark::LimitLowered, slots_max < keeper.limit);
+        reach.hit_if(Mark::LimitRaised, slots_max > keeper.limit);
+        keeper.limit = slots_max;
+    }
+
+    /// A host has done all it wanted for now.
+    pub(crate) fn rest(&mut self, now: Instant, index: usize, host: &Host) {
+        let keeper = &mut self.keepers[index];
+        assert_eq!(host.slots().taken() as usize, keeper.own_slots(), "slots of the host");
+        assert!(keeper.judged.is_empty(), "what settles is judged in the same turn");
+        for (scope, model) in &mut keeper.breakers {
+            let known = host.scopes().breaker(scope);
+            let state = known.map_or(BreakerState::Closed, Breaker::state);
+            model.check(now, state);
+        }
+    }
+
+    /// Scopes that an operator holds, or has configured to stay as they are.
+    pub(crate) fn forced(&self) -> Vec<(usize, ScopeKey)> {
+        let all = self.keepers.iter().enumerate();
+        all.flat_map(|(n, keeper)| keeper.breakers.keys().map(move |scope| (n, scope.clone())))
+            .filter(|(n, scope)| self.keepers[*n].breakers[scope].is_forced())
+            .collect()
+    }
+}
+
+impl Keeper {
+    fn new(key: HostKey, policy: HostPolicy) -> Self {
+        Self {
+            key,
+            limit: policy.concurrency,
+            policy,
+            breakers: BTreeMap::new(),
+            configured: BTreeSet::new(),
+            offers: BTreeMap::new(),
+            running: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            aborted: BTreeSet::new(),
+            hold: None,
+            successes: 0,
+            paid: 0,
+        }
+    }
+
+    fn model(&mut self, scope: &ScopeKey) -> &mut Model {
+        let options = &self.policy.breaker;
+        self.breakers.entry(scope.clone()).or_insert_with(|| Model::new(options.clone()))
+    }
+
+    fn own_slots(&self) -> usize {
+        self.running.keys().filter(|id| self.offers[id].lane == self.key).count()
+    }
+
+    /// What an attempt says, given why it was called back; also for the books.
+    fn settle(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt,
+        (cause, evidence): (Option<AbortCause>, &Evidence),
+        reach: &mut Reach,
+    ) -> Evidence {
+        let mut evidence = *evidence;
+        let cancelled = evidence.kind == Some(ErrorKind::Cancelled);
+        if cancelled && cause == Some(AbortCause::Deadline) {
+            evidence.outcome = Outcome::Failure;
+        }
+        if evidence.outcome == Outcome::Success {
+            self.successes += 1;
+        }
+        if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
+            let until = hint.min(now + HOLD_MAX);
+            self.hold = self.hold.max(Some(until));
+        }
+        reach.hit_if(Mark::NeverSent, evidence.exposure == Exposure::NeverSent);
+        if attempt.breaker == BreakerUse::Guarded {
+            let (epoch, probe) = (attempt.epoch, attempt.probe);
+            self.model(&attempt.scope).settle(now, (epoch, probe), evidence.outcome, reach);
+        }
+        evidence
+    }
+
+    fn check_budget(&self) {
+        let budget = &self.policy.retry.budget;
+        let bound = budget.initial + budget.ratio * f64::from(self.successes);
+        assert!(f64::from(self.paid) <= bound + 1e-6, "{} retries, bound {bound}", self.paid);
+    }
+
+    fn refusal(&mut self, now: Instant, offer: &Offer, gate: Gate, reach: &mut Reach) {
+        match gate {
+            Gate::Deadline => assert!(now + offer.useful_min >= offer.deadline, "it was in time"),
+            Gate::Pace => {
+                assert!(self.hold > Some(now), "nobody asked for it");
+                reach.hit(Mark::Paced);
+            }
+            Gate::Slot => {
+                assert!(self.own_slots() >= self.limit as usize, "a slot was free");
+                reach.hit(Mark::SlotGate);
+            }
+            Gate::Budget => reach.hit(Mark::BudgetGate),
+            Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
+        }
+    }
+
+    fn order(&mut self, now: Instant, scope: &ScopeKey, order: &Order, reach: &mut Reach) {
+        if let Order::Configure(_) = order {
+            self.configured.insert(scope.clone());
+        }
+        self.model(scope).order(now, order, reach);
+    }
+
+    fn reload(&mut self, policy: &HostPolicy, reach: &mut Reach) {
+        self.policy = policy.clone();
+        for (scope, model) in &mut self.breakers {
+            if !self.configured.contains(scope) {
+                model.configure(&policy.breaker, reach);
+            }
+        }
+    }
+}
+
+/// In flight as the world counts, under the ceilings of the time each was dispatched.
+pub(crate) fn check_wire(attempts: &BTreeMap<AttemptId, Attempt>, demand: &Demand, id: AttemptId) {
+    let lane = &attempts[&id].target.lane;
+    let on_wire = attempts.iter().filter(|(_, attempt)| !attempt.settled);
+    let (mut here, mut lane_max, mut all, mut global_max) = (0, 0, 0, 0);
+    for (id, attempt) in on_wire {
+        let (of_lane, of_all) = demand.ceilings(*id);
+        (all, global_max) = (all + 1, of_all.max(global_max));
+        if attempt.target.lane == *lane {
+            (here, lane_max) = (here + 1, of_lane.max(lane_max));
+        }
+    }
+    assert!(here <= lane_max, "{here} on the wire to {lane}");
+    assert!(all <= global_max, "{all} on the wire");
+}

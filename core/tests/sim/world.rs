@@ -1,0 +1,387 @@
+//! The world around the machines: time, messages on their way, timers, attempts on the wire.
+//!
+//! Each machine is driven as its actor drives it: one input, then all actions, then the timer for
+//! the next wake. Messages keep their order from one sender to one receiver and nowhere else.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use spillgate_core::call::{AttemptId, HostKey, Ticket};
+use spillgate_core::coordinator::{Coordinator, port};
+use spillgate_core::host::{self, Host};
+use spillgate_core::rng::Rng;
+use spillgate_core::verdict::Verdict;
+
+use crate::demand::Demand;
+use crate::log::Log;
+use crate::plan::{Plan, Wish, chance, lane_key};
+use crate::reach::{Mark, Reach};
+use crate::supply::{Supply, check_wire};
+use crate::upstream::{Attempt, Fate, Weather};
+
+pub(crate) const MS: u64 = 1_000;
+pub(crate) const SECOND: u64 = 1_000 * MS;
+
+/// Everything there is in one run. Times are microseconds since its beginning.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: u64,
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) coordinator: Coordinator,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) weather: Vec<Weather>,
+    pub(crate) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(crate) demand: Demand,
+    pub(crate) supply: Supply,
+    pub(crate) reach: Reach,
+    pub(crate) log: Log,
+    pub(crate) tickets: u64,
+    /// Whether messages are slow and doubled, and upstreams fail.
+    pub(crate) faults: bool,
+    base: Instant,
+    events: BTreeMap<(u64, u64), Event>,
+    sent: u64,
+    links: BTreeMap<(Node, Node), u64>,
+    timers: BTreeMap<Node, (u64, u64)>,
+}
+
+/// Who sends and receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Node {
+    Caller(u64),
+    Operator,
+    Coordinator,
+    Host(usize),
+    Attempt(AttemptId),
+}
+
+/// What happens at some time.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Deliver(Message),
+    Wake(Node, u64),
+    /// The head of a streamed answer is there.
+    Head(AttemptId),
+    /// An attempt comes to its end, unless that has moved meanwhile.
+    End(AttemptId, u64),
+    Call(Box<Wish>),
+    Cancel(Ticket),
+    Operate(u64),
+    Weather(usize, Weather),
+    Finish,
+}
+
+/// What is on its way.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    ToCoordinator(port::Input),
+    ToHost(usize, host::Input),
+    /// The head of an answer, which the host's actor hands on to the coordinator.
+    Head(usize, AttemptId),
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, base: Instant, log: Log) -> Self {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::new(&mut rng);
+        let keepers = plan.keepers();
+        let make =
+            |key: &HostKey| Host::new(key.clone(), plan.policy.clone(), Rng::new(seed ^ 0xABCD));
+        let mut world = Self {
+            now: 0,
+            coordinator: Coordinator::new(plan.global, plan.queue_max),
+            hosts: keepers.iter().map(make).collect(),
+            weather: vec![Weather::Healthy; plan.lanes],
+            attempts: BTreeMap::new(),
+            demand: Demand::new(plan.global),
+            supply: Supply::new(&keepers, &plan.policy),
+            reach: Reach::default(),
+            log,
+            tickets: 0,
+            faults: true,
+            base,
+            events: BTreeMap::new(),
+            sent: 0,
+            links: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            rng,
+            plan,
+        };
+        for lane in 0..world.plan.lanes {
+            let slots_max = world.plan.policy.concurrency;
+            let input = port::Input::Lane { lane: lane_key(lane), slots_max };
+            world.deliver(Message::ToCoordinator(input));
+        }
+        world
+    }
+
+    /// Runs until nothing is left to happen.
+    pub(crate) fn run(&mut self) {
+        let mut steps = 0;
+        while let Some(((at, _), event)) = self.events.pop_first() {
+            steps += 1;
+            assert!(steps < 1_000_000, "it does not come to rest");
+            self.now = at;
+            self.happen(event);
+        }
+    }
+
+    pub(crate) fn at(&self, micros: u64) -> Instant {
+        self.base + Duration::from_micros(micros)
+    }
+
+    pub(crate) fn instant(&self) -> Instant {
+        self.at(self.now)
+    }
+
+    pub(crate) fn schedule(&mut self, at: u64, event: Event) {
+        self.sent += 1;
+        self.events.insert((at.max(self.now), self.sent), event);
+    }
+
+    /// Sends a message; between the same two it never overtakes another, but may be doubled.
+    pub(crate) fn send(&mut self, link: (Node, Node), message: &Message) {
+        let delay_max = if self.faults { self.plan.delay_max } else { 0 };
+        // Most messages are quick: a rare slow one makes the interesting orders.
+        let delay_max = if chance(&mut self.rng, 0.8) { delay_max / 20 } else { delay_max };
+        let at = self.now + self.rng.below(delay_max + 1);
+        let at = at.max(self.links.get(&link).copied().unwrap_or(0));
+        self.links.insert(link, at);
+        self.schedule(at, Event::Deliver(message.clone()));
+        let may_double = !matches!(link.0, Node::Caller(_) | Node::Operator);
+        if self.faults && may_double && chance(&mut self.rng, self.plan.duplicates) {
+            self.reach.hit(Mark::Duplicate);
+            self.schedule(at, Event::Deliver(message.clone()));
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Deliver(message) => self.deliver(message),
+            Event::Wake(node, token) => self.wake(node, token),
+            Event::Head(id) => self.head(id),
+            Event::End(id, at) => self.end(id, at),
+            Event::Call(wish) => self.call(&wish),
+            Event::Cancel(ticket) => {
+                let link = (Node::Caller(ticket.0), Node::Coordinator);
+                self.send(link, &Message::ToCoordinator(port::Input::Cancel(ticket)));
+            }
+            Event::Operate(what) => self.operate(what),
+            Event::Weather(lane, weather) => self.weather[lane] = weather,
+            Event::Finish => self.finish(),
+        }
+    }
+
+    fn deliver(&mut self, message: Message) {
+        match message {
+            Message::ToCoordinator(input) => self.tell_coordinator(input),
+            Message::ToHost(host, input) => self.tell_host(host, input),
+            Message::Head(host, id) => {
+                let message = Message::ToCoordinator(port::Input::Opened(id));
+                self.send((Node::Host(host), Node::Coordinator), &message);
+            }
+        }
+    }
+
+    fn wake(&mut self, node: Node, token: u64) {
+        if self.timers.get(&node).is_none_or(|(_, armed)| *armed != token) {
+            return;
+        }
+        self.timers.remove(&node);
+        match node {
+            Node::Coordinator => self.tell_coordinator(port::Input::Wake),
+            Node::Host(host) => self.tell_host(host, host::Input::Wake),
+            Node::Caller(_) | Node::Operator | Node::Attempt(_) => {}
+        }
+    }
+
+    /// Arms the one timer of a machine; it may fire late.
+    fn arm(&mut self, node: Node, wake: Option<Instant>) {
+        let Some(wake) = wake else {
+            self.timers.remove(&node);
+            return;
+        };
+        let due = wake.saturating_duration_since(self.base).as_micros();
+        let nanos = wake.saturating_duration_since(self.base).subsec_nanos() % 1_000;
+        let due = u64::try_from(due).unwrap_or(u64::MAX) + u64::from(nanos > 0);
+        if self.timers.get(&node).is_some_and(|(armed, _)| *armed == due) {
+            return;
+        }
+        let late_max = if self.faults { self.plan.late_max } else { 0 };
+        let late = self.rng.below(late_max + 1);
+        self.schedule(due + late, Event::Wake(node, self.sent + 1));
+        self.timers.insert(node, (due, self.sent));
+    }
+
+    fn tell_coordinator(&mut self, input: port::Input) {
+        let now = self.instant();
+        self.log.line(self.now, "-> coordinator", &input);
+        self.demand.hear(now, &input, &mut self.reach);
+        self.coordinator.handle(now, input);
+        while let Some(action) = self.coordinator.next_action() {
+            self.log.line(self.now, "   coordinator", &action);
+            self.demand.see(now, &action, &mut self.reach);
+            self.act(action);
+        }
+        self.demand.rest(now, &self.coordinator, &mut self.reach);
+        self.arm(Node::Coordinator, self.coordinator.next_wake());
+    }
+
+    fn act(&mut self, action: port::Action) {
+        let (target, input) = match action {
+            port::Action::Dispatch(target, offer) => (target, host::Input::Offer(offer)),
+            port::Action::Abort(target, attempt, cause) => {
+                (target, host::Input::Abort { attempt, cause })
+            }
+            port::Action::Begin(..)
+            | port::Action::Join(..)
+            | port::Action::Answer(..)
+            | port::Action::End(_) => return,
+        };
+        let host = self.plan.keeper_index(&target.keeper);
+        self.send((Node::Coordinator, Node::Host(host)), &Message::ToHost(host, input));
+    }
+
+    pub(crate) fn tell_host(&mut self, host: usize, input: host::Input) {
+        let now = self.instant();
+        self.log.line(self.now, &format!("-> host {host}"), &input);
+        self.supply.hear(now, host, &input, &self.attempts, &mut self.reach);
+        self.hosts[host].handle(now, input);
+        while let Some(action) = self.hosts[host].next_action() {
+            self.log.line(self.now, &format!("   host {host}"), &action);
+            self.perform(host, action);
+        }
+        self.supply.rest(now, host, &self.hosts[host]);
+        self.arm(Node::Host(host), self.hosts[host].next_wake());
+    }
+
+    fn perform(&mut self, host: usize, action: host::Action) {
+        let now = self.instant();
+        let to_coordinator = (Node::Host(host), Node::Coordinator);
+        match action {
+            host::Action::Start { attempt, until, probe, .. } => {
+                self.start(host, attempt, until, probe);
+            }
+            host::Action::Cancel(attempt) => self.call_back(attempt),
+            host::Action::Report(attempt, verdict) => {
+                let tokens = self.hosts[host].tokens();
+                let reach = &mut self.reach;
+                self.supply.report(now, host, attempt, verdict, (tokens, reach));
+                let onward = match verdict {
+                    Verdict::Done(_) => self.attempts.get(&attempt).and_then(|a| a.onward.clone()),
+                    Verdict::RetryAt(_) | Verdict::Refused(_) => None,
+                };
+                if onward.is_some() {
+                    self.supply.hop(attempt.flight);
+                }
+                let input = port::Input::Report { attempt, verdict, onward };
+                self.send(to_coordinator, &Message::ToCoordinator(input));
+            }
+            host::Action::Limit(slots_max) => {
+                self.supply.limit(host, slots_max, &mut self.reach);
+                if host < self.plan.lanes {
+                    let input = port::Input::LaneLimit { lane: lane_key(host), slots_max };
+                    self.send(to_coordinator, &Message::ToCoordinator(input));
+                }
+            }
+            host::Action::Event(event) => {
+                self.supply.event(now, host, &event, &mut self.reach);
+                if event.to == spillgate_core::event::BreakerState::Open {
+                    let (scope, until) = (event.scope, event.retry_at);
+                    let input = port::Input::ScopeOpened { scope, until };
+                    self.send(to_coordinator, &Message::ToCoordinator(input));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, host: usize, id: AttemptId, until: Instant, probe: bool) {
+        let now = self.instant();
+        let offer = self.supply.offer(host, id);
+        let (target, streams) = self.demand.starts(&offer);
+        let lane = self.plan.keeper_index(&target.lane);
+        let epoch = self.supply.start(now, host, &offer, probe, &mut self.reach);
+        let weather = if self.faults { self.weather[lane] } else { Weather::Healthy };
+        let (delay, mut fate) = weather.fate(&mut self.rng);
+        let onward = (fate.is_redirect() && self.supply.hops(id.flight) < 3 && !streams)
+            .then(|| self.plan.target(&mut self.rng));
+        let until = u64::try_from((until - self.base).as_micros()).unwrap_or(u64::MAX);
+        let mut ends_at = self.now + delay;
+        if streams && fate == Fate::status(200) {
+            self.schedule(ends_at, Event::Head(id));
+            ends_at += self.rng.below(5 * SECOND);
+        } else if ends_at > until {
+            self.reach.hit(Mark::AttemptTimeout);
+            // The connection of an attempt that is cut off takes a while to close.
+            (ends_at, fate) = (until + self.rng.below(300 * MS), Fate::timeout());
+        }
+        self.reach.hit_if(Mark::SharedScope, target.keeper != target.lane);
+        let attempt = Attempt {
+            target,
+            keeper: host,
+            scope: offer.scope,
+            breaker: offer.breaker,
+            epoch,
+            probe,
+            fate,
+            began: self.now,
+            ends_at,
+            called_back: false,
+            settled: false,
+            onward,
+        };
+        assert!(self.attempts.insert(id, attempt).is_none(), "{id:?} is started twice");
+        check_wire(&self.attempts, &self.demand, id);
+        self.schedule(ends_at, Event::End(id, ends_at));
+    }
+
+    /// An attempt is called back: it mostly ends soon, and sometimes answers all the same.
+    fn call_back(&mut self, id: AttemptId) {
+        let soon = self.now + self.rng.below(200 * MS);
+        let late = chance(&mut self.rng, 0.2);
+        let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| !attempt.settled) else {
+            return;
+        };
+        assert!(!attempt.called_back, "{id:?} is called back twice");
+        attempt.called_back = true;
+        if attempt.ends_at > soon {
+            self.reach.hit_if(Mark::LateAnswerAfterAbort, late);
+            attempt.ends_at = soon;
+            attempt.fate = if late { Fate::status(200) } else { Fate::cancelled() };
+            self.schedule(soon, Event::End(id, soon));
+        }
+    }
+
+    fn head(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempts.get(&id) else { return };
+        if attempt.called_back || attempt.settled {
+            return;
+        }
+        let host = attempt.keeper;
+        self.send((Node::Attempt(id), Node::Host(host)), &Message::Head(host, id));
+    }
+
+    fn end(&mut self, id: AttemptId, at: u64) {
+        let (base, now) = (self.base, self.now);
+        let Some(attempt) = self.attempts.get_mut(&id) else { return };
+        if attempt.settled || attempt.ends_at != at {
+            return;
+        }
+        attempt.settled = true;
+        let evidence = attempt.fate.evidence(|wait| base + Duration::from_micros(now + wait));
+        let evidence = evidence.taking(Duration::from_micros(now - attempt.began));
+        let host = attempt.keeper;
+        let input = host::Input::Settled { attempt: id, evidence };
+        self.send((Node::Attempt(id), Node::Host(host)), &Message::ToHost(host, input));
+    }
+}
+
+impl Log {
+    fn line(&mut self, now: u64, who: &str, what: &dyn Debug) {
+        if self.is_on() {
+            self.write(now, &format!("{who} {what:?}"));
+        }
+    }
+}
