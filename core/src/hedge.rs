@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn twenty_calls_buy_one_hedge() {
         let (now, mut hedge) = (Instant::now(), hedge());
-        (0..19).for_each(|_| drop(hedge.begin(now, Repeat::Always)));
+        for _ in 0..19 {
+            hedge.begin(now, Repeat::Always);
+        }
         assert_eq!(hedge.ask(0, 6), Hedging::Unpaid);
         hedge.begin(now, Repeat::Always);
         assert_eq!(hedge.ask(0, 6), Hedging::Send);
@@ -142,7 +144,9 @@ mod tests {
     #[test]
     fn nothing_is_hedged_above_seven_slots_of_ten() {
         let (now, mut hedge) = (Instant::now(), hedge());
-        (0..100).for_each(|_| drop(hedge.begin(now, Repeat::Always)));
+        for _ in 0..100 {
+            hedge.begin(now, Repeat::Always);
+        }
         assert_eq!(hedge.ask(8, 10), Hedging::Busy);
         assert_eq!(hedge.ask(7, 10), Hedging::Send);
     }

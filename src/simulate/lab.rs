@@ -3,6 +3,7 @@
 //! Each scenario and seed is a task of its own. Threads take tasks in any order; what they find is
 //! put together in the order of tasks, so that the number of threads changes nothing.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -20,6 +21,18 @@ pub struct Lab {
     pub policy: HostPolicy,
     /// The bounds of a process.
     pub limits: Limits,
+    /// What is wanted of a run.
+    pub detail: Detail,
+}
+
+/// What is wanted of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Detail {
+    /// The rows of the acceptance table.
+    #[default]
+    Rows,
+    /// Lines for plots, too, which need further worlds.
+    Plots,
 }
 
 /// A world and what is measured in it.
@@ -74,7 +87,7 @@ impl Lab {
             .iter()
             .flat_map(|scenario| (1..=seeds).map(move |seed| (*scenario, seed)))
             .collect();
-        let findings = self.find(&tasks);
+        let findings = in_parallel(&tasks, |(scenario, seed)| (scenario.run)(self, *seed));
         let rows = BARS.iter().filter(|bar| {
             picked.iter().any(|from| from.name == bar.scenario() && from.kind == bar.kind)
         });
@@ -88,25 +101,9 @@ impl Lab {
         Report { rows, curves: mean_curves(&curves) }
     }
 
-    fn find(&self, tasks: &[(&Scenario, u64)]) -> Vec<Finding> {
-        let next = AtomicUsize::new(0);
-        let found: Mutex<Vec<Option<Finding>>> = Mutex::new(vec![None; tasks.len()]);
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        thread::scope(|scope| {
-            for _ in 0..threads.min(tasks.len()) {
-                scope.spawn(|| {
-                    while let Some((position, (scenario, seed))) = take(&next, tasks) {
-                        let finding = (scenario.run)(self, *seed);
-                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                        if let Some(place) = found.get_mut(position) {
-                            *place = Some(finding);
-                        }
-                    }
-                });
-            }
-        });
-        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        found.into_iter().flatten().collect()
+    /// Whether a run with this seed goes through the worlds that only plots need.
+    pub(super) fn draws(&self, seed: u64) -> bool {
+        self.detail == Detail::Plots && seed == 1
     }
 }
 
@@ -125,6 +122,25 @@ impl Finding {
     ) {
         self.curves.push(Curve { plot, series, points });
     }
+}
+
+/// Does all tasks on all processors; what they bring is in the order of the tasks.
+pub(super) fn in_parallel<T: Sync, R: Send>(tasks: &[T], run: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done: Mutex<BTreeMap<usize, R>> = Mutex::new(BTreeMap::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads.min(tasks.len()) {
+            scope.spawn(|| {
+                while let Some((position, task)) = take(&next, tasks) {
+                    let result = run(task);
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.insert(position, result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 fn take<'a, T>(next: &AtomicUsize, tasks: &'a [T]) -> Option<(usize, &'a T)> {

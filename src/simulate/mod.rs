@@ -9,6 +9,7 @@ mod backend;
 pub mod bars;
 mod chance;
 mod client;
+pub mod compare;
 mod fleet;
 mod frames;
 pub mod lab;
@@ -18,4 +19,6 @@ mod plot;
 mod process;
 pub mod report;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod worlds;

@@ -126,7 +126,8 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
-fn quoted(text: &str) -> String {
+/// A field of CSV.
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
     }

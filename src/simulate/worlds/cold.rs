@@ -25,7 +25,7 @@ pub(super) fn start(lab: &Lab, seed: u64) -> Finding {
     let lost = tally.calls.iter().filter(|call| call.arrived >= OUTAGE_END && !call.good);
     finding.read("S6/Reset5JitterRamp30", "lost_calls_after", number(lost.count()));
     finding.draw("cold", "standard", goodput(&tally));
-    if seed <= PLOTTED {
+    if lab.draws(seed) {
         let seed_preset = world(lab, BreakerOptions::consecutive(5), seed);
         finding.draw("cold", "5 consecutive, 60 s", goodput(&seed_preset));
         let none = world(lab, BreakerOptions::off(), seed);
@@ -65,4 +65,3 @@ fn goodput(tally: &Tally) -> Vec<(f64, f64)> {
 const OUTAGE_BEGIN: Duration = Duration::from_secs(60);
 const OUTAGE_END: Duration = Duration::from_secs(90);
 const UNTIL: Duration = Duration::from_secs(690);
-const PLOTTED: u64 = 1;

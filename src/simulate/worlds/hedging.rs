@@ -58,18 +58,21 @@ struct Farm {
 }
 
 /// Hedging at 80 % and what it does elsewhere. Preset: hedging on, 200 slots.
-pub(super) fn utilisation(_: &Lab, seed: u64) -> Finding {
+pub(super) fn utilisation(lab: &Lab, seed: u64) -> Finding {
     let mut finding = Finding::default();
-    let on = || Some(Hedge::new(HedgeOptions::default()));
+    let on: fn() -> Option<Hedge> = || Some(Hedge::new(HedgeOptions::default()));
     let (p99, extra) = farm(0.8, on(), seed);
     finding.read("S4b/CancelBudget5/util=0.8", "p99_ms", p99);
     finding.read("S4b/CancelBudget5/util=0.8", "extra_pct", extra);
+    if !lab.draws(seed) {
+        return finding;
+    }
     let loads = [0.3, 0.5, 0.7, 0.8, 0.9];
     let curve = |hedge: fn() -> Option<Hedge>| {
         loads.map(|load| (load * 100.0, farm(load, hedge(), seed).0)).to_vec()
     };
     finding.draw("hedging", "off", curve(|| None));
-    finding.draw("hedging", "on", curve(|| Some(Hedge::new(HedgeOptions::default()))));
+    finding.draw("hedging", "on", curve(on));
     finding
 }
 

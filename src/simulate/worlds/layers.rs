@@ -75,10 +75,13 @@ struct Outturn {
 }
 
 /// Three attempts everywhere against a dead bottom.
-pub(super) fn published(_: &Lab, seed: u64) -> Finding {
+pub(super) fn published(lab: &Lab, seed: u64) -> Finding {
     let mut finding = Finding::default();
     let naive = run(plain(5, Allowance::Endless), Task { calls: 200, ..DEAD }, seed);
     finding.read("S9/3 attempts everywhere/f=1", "bottom_per_call", naive.per_call);
+    if !lab.draws(seed) {
+        return finding;
+    }
     let points = (1..=5).map(|layers| {
         let task = Task { calls: 50, ..DEAD };
         (number(layers), run(plain(layers, Allowance::Endless), task, seed).per_call)
@@ -97,6 +100,9 @@ pub(super) fn budgets(lab: &Lab, seed: u64) -> Finding {
     let recipe = Recipe::new(policy, lab.limits);
     let successes = run(recipe.processes(5, seed), DEAD, seed);
     finding.read("S9/budget_succ10/f=1", "bottom_per_call", successes.per_call);
+    if !lab.draws(seed) {
+        return finding;
+    }
     let task = Task { calls: 2_000, ..DEAD };
     let requests = (1..=5).map(|layers| {
         (number(layers), run(plain(layers, Allowance::OfRequests(0.1)), task, seed).per_call)
@@ -114,6 +120,9 @@ pub(super) fn deadlines(lab: &Lab, seed: u64) -> Finding {
     let inherited = slow_tower(lab, 5, Inheritance::Inherited, seed);
     let late = number(inherited.after_deadline);
     finding.read("S9d/propagate=true", "after_deadline", late);
+    if !lab.draws(seed) {
+        return finding;
+    }
     for (name, inheritance) in
         [("inherited", Inheritance::Inherited), ("forgotten", Inheritance::Forgotten)]
     {

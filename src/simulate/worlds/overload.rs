@@ -74,7 +74,7 @@ pub(super) fn recovery(lab: &Lab, seed: u64) -> Finding {
     finding.read(id, "goodput_before_pct", before);
     finding.draw("overload", "standard", goodput(&few_full));
     finding.draw("overload", "without breaker", goodput(&outage));
-    if seed <= PLOTTED {
+    if lab.draws(seed) {
         let naive = plain(3, Allowance::Endless);
         let naive = trouble(naive, RPS, Trouble::Outage, seed);
         finding.draw("overload", "three retries", goodput(&naive));
@@ -163,4 +163,3 @@ const TROUBLE_END: Duration = Duration::from_secs(40);
 const LAST_MINUTE: Duration = Duration::from_secs(420);
 const UNTIL: Duration = Duration::from_secs(480);
 const SETTLED_S: f64 = 20.0;
-const PLOTTED: u64 = 1;

@@ -24,7 +24,7 @@ pub(super) fn budget(lab: &Lab, seed: u64) -> Finding {
     finding.read("S1a/token_success/f=0.1", "success_pct", at(0.1).success_pct());
     finding.read("S1a/token_success/f=0.2", "load_x", at(0.2).load_x());
     finding.read("S1a/token_success/f=1", "load_x", at(1.0).load_x());
-    if seed <= PLOTTED {
+    if lab.draws(seed) {
         let standard = Recipe::new(lab.policy.clone(), lab.limits);
         let options = |retries| PlainOptions {
             retries,
@@ -61,7 +61,7 @@ pub(super) fn breaker(lab: &Lab, seed: u64) -> Finding {
     finding.read("S1b/rate50_10s_min20_5s/rps=100/f=0.2", "success_pct", slower.success_pct());
     let dead = world(&recipe, 1, 100.0, 1.0, seed);
     finding.read("S1b/rate50_10s_min20_5s/rps=100/f=1", "load_x", dead.load_x());
-    if seed <= PLOTTED {
+    if lab.draws(seed) {
         let breakers = [
             ("no breaker", BreakerOptions::off()),
             ("standard", lab.policy.breaker.clone()),
@@ -117,6 +117,5 @@ fn meet<C: Client>(clients: Vec<C>, rps: f64, failing: f64, seed: u64) -> Tally 
     fleet::run(clients, load, upstream, seed)
 }
 
-const PLOTTED: u64 = 1;
 const LONG: Duration = Duration::from_secs(200);
 const ANSWER: Spread = Spread::Exponential(0.002);
