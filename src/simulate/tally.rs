@@ -120,15 +120,20 @@ impl Tally {
         seconds
     }
 
-    /// The seconds after `from` until calls fare well for good: in each second that follows at
-    /// least 95 % of those that come do. A world that does not recover gives all that is left.
+    /// The seconds after `from` until calls fare well: the first of twenty in a row in each of
+    /// which at least 95 % of those that come do. A world that does not recover gives all that is
+    /// left.
     pub(super) fn recovery(&self, from: Duration) -> f64 {
-        let from = whole(from.as_secs_f64());
         let seconds = self.seconds();
-        let after = seconds.iter().skip(from);
-        let mut bad =
-            after.enumerate().filter(|(_, (came, good))| percent(*good, *came) < WELL_PCT);
-        number(bad.next_back().map_or(0, |(second, _)| second + 1))
+        let mut well = 0;
+        let after = seconds.iter().enumerate().skip(whole(from.as_secs_f64()));
+        for (passed, (_, (came, good))) in after.enumerate() {
+            well = if percent(*good, *came) >= WELL_PCT { well + 1 } else { 0 };
+            if well == WELL_FOR_S {
+                return number(passed + 1 - well);
+            }
+        }
+        number(seconds.len()) - from.as_secs_f64()
     }
 
     /// The latency that the share `quantile` of some of the answered calls did not exceed.
@@ -175,3 +180,5 @@ fn bump(counts: &mut Vec<usize>, position: usize) {
 
 /// The share of calls that must fare well in a second that counts as good.
 const WELL_PCT: f64 = 95.0;
+/// So many good seconds in a row are a recovery.
+const WELL_FOR_S: usize = 20;

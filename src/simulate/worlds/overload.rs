@@ -110,7 +110,7 @@ fn highest(from: u32, to: u32, recovers: impl Fn(f64) -> bool) -> f64 {
 }
 
 fn recovers(tally: &Tally) -> bool {
-    tally.recovery(TROUBLE_END) + SETTLED_S <= UNTIL.saturating_sub(TROUBLE_END).as_secs_f64()
+    tally.recovery(TROUBLE_END) + 1.0 < UNTIL.saturating_sub(TROUBLE_END).as_secs_f64()
 }
 
 fn trouble<C: Client>(clients: Vec<C>, rps: f64, trouble: Trouble, seed: u64) -> Tally {
@@ -162,4 +162,3 @@ const TROUBLE_BEGIN: Duration = Duration::from_secs(30);
 const TROUBLE_END: Duration = Duration::from_secs(40);
 const LAST_MINUTE: Duration = Duration::from_secs(420);
 const UNTIL: Duration = Duration::from_secs(480);
-const SETTLED_S: f64 = 20.0;
