@@ -1,6 +1,7 @@
 //! The breakers of a client, for operators and for code that guards more than HTTP.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spillgate_actors::core::advice::ErrorKind;
@@ -13,7 +14,7 @@ use spillgate_actors::door::Door;
 use spillgate_actors::record::JournalEntry;
 use tokio::sync::broadcast;
 
-use crate::client::Client;
+use crate::engine::Engine;
 
 /// Presets of breakers.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +49,7 @@ impl Breaker {
 /// made by the actor that owns the breaker; each method returns when it is made.
 #[derive(Clone)]
 pub struct Breakers {
-    client: Client,
+    engine: Arc<Engine>,
 }
 
 /// One breaker of a registry.
@@ -72,8 +73,8 @@ pub struct BreakerOpened {
 }
 
 impl Breakers {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client }
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
     }
 
     /// The breaker of a scope, with these options from here on.
@@ -122,7 +123,7 @@ impl Breakers {
 
     /// Calls back whenever a breaker opens, on the reporter thread; a panic ends only the callback.
     pub fn on_open(&self, mut callback: impl FnMut(&BreakerOpened) + Send + 'static) {
-        self.client.observe(Box::new(move |entry| {
+        self.engine.observe(Box::new(move |entry| {
             if let JournalEntry::Breaker(event) = entry
                 && let Some(opened) = BreakerOpened::of(event)
             {
@@ -134,7 +135,7 @@ impl Breakers {
     /// A stream of all changes from here on; a slow reader loses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<BreakerEvent> {
         let (sender, receiver) = broadcast::channel(EVENTS_MAX);
-        self.client.observe(Box::new(move |entry| {
+        self.engine.observe(Box::new(move |entry| {
             if let JournalEntry::Breaker(event) = entry {
                 let _ = sender.send(event.clone());
             }
@@ -143,7 +144,7 @@ impl Breakers {
     }
 
     fn handle(&self, scope: &str) -> BreakerHandle {
-        let door = self.client.door().clone();
+        let door = self.engine.door().clone();
         let scope = door.scope_named(scope);
         BreakerHandle { door, scope }
     }
@@ -163,9 +164,10 @@ impl BreakerHandle {
         }
     }
 
-    /// Its state.
+    /// Its state; an open one whose time is up is half-open.
     pub fn state(&self) -> BreakerState {
-        self.door.registry().scope(&self.scope).map_or(BreakerState::Closed, |card| card.state())
+        let card = self.door.registry().scope(&self.scope);
+        card.map_or(BreakerState::Closed, |card| card.state(Instant::now()))
     }
 
     /// Counts a success that happened outside of the client.

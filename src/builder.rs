@@ -18,6 +18,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::config::overrides::HostOverrides;
 use crate::config::settings::ExportProtocol;
+use crate::engine::Engine;
 use crate::plan::ConfigPlan;
 use crate::redaction::Redaction;
 use crate::telemetry::options::{OtlpProtocol, TelemetryOptions};
@@ -40,6 +41,23 @@ pub struct ClientBuilder {
     headers: HeaderMap,
     seed: Option<u64>,
     problem: Option<Error>,
+}
+
+impl Client {
+    /// A client with the standard pipeline: see `docs/defaults.md` for each number and its why.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system refuses a thread; [`ClientBuilder::build`] returns that as an error.
+    #[expect(clippy::panic, reason = "as `std::thread::spawn` does, and documented")]
+    pub fn standard() -> Self {
+        Self::builder().build().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts a client that differs from the standard.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
 }
 
 impl ClientBuilder {
@@ -171,7 +189,7 @@ impl ClientBuilder {
             headers: self.headers,
             seed: self.seed.map_or_else(fresh_seed, Ok)?,
         })?;
-        Ok(Client::assemble(door, reporter, telemetry.shutdown_timeout))
+        Ok(Client::new(Engine::new(door, reporter, telemetry.shutdown_timeout)))
     }
 
     fn spoil(mut self, problem: &str) -> Self {

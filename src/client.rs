@@ -4,11 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use http::Method;
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
-use spillgate_actors::door::Door;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::messages::{Cancel, Drain, Drained, Reload};
@@ -17,12 +15,12 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
-use crate::builder::ClientBuilder;
 use crate::config::Config;
-use crate::lifecycle::{Debounced, Places, Scope};
+use crate::engine::Engine;
+use crate::lifecycle::{Debounced, Scope};
 use crate::plan::ConfigPlan;
 use crate::request::RequestBuilder;
-use crate::telemetry::reporter::{Observer, Reporter};
+use crate::turns::Places;
 
 /// A resilient HTTP client; cheap to clone, its actors end with the last clone.
 ///
@@ -30,37 +28,13 @@ use crate::telemetry::reporter::{Observer, Reporter};
 /// own.
 #[derive(Clone)]
 pub struct Client {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    door: Door,
-    reporter: ArcSwapOption<Reporter>,
-    export_timeout: Duration,
-    places: Places,
+    engine: Arc<Engine>,
+    places: Arc<Places>,
 }
 
 impl Client {
-    /// A client with the standard pipeline: see `docs/defaults.md` for each number and its why.
-    ///
-    /// # Panics
-    ///
-    /// When the operating system refuses a thread; [`ClientBuilder::build`] returns that as an error.
-    #[expect(clippy::panic, reason = "as `std::thread::spawn` does, and documented")]
-    pub fn standard() -> Self {
-        Self::builder().build().unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Starts a client that differs from the standard.
-    pub fn builder() -> ClientBuilder {
-        ClientBuilder::default()
-    }
-
-    pub(crate) fn assemble(door: Door, reporter: Reporter, export_timeout: Duration) -> Self {
-        let reporter = ArcSwapOption::from_pointee(reporter);
-        Self {
-            inner: Arc::new(Inner { door, reporter, export_timeout, places: Places::default() }),
-        }
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine: Arc::new(engine), places: Arc::default() }
     }
 
     /// A GET of `url`.
@@ -105,34 +79,34 @@ impl Client {
 
     /// Calls that end together: dropping the scope cancels everything started in it.
     pub fn scope(&self) -> Scope {
-        Scope::new(self.clone())
+        Scope::new(self.engine.clone())
     }
 
     /// Calls of which only the newest of a key is sent, after a pause of `wait` without a newer
     /// one; the others end with the kind `Superseded`.
     pub fn debounced(&self, key: impl AsRef<str>, wait: Duration) -> Debounced {
-        Debounced::new(self.clone(), self.inner.places.of(key.as_ref(), wait))
+        Debounced::new(self.engine.clone(), self.places.of(key.as_ref(), wait))
     }
 
     /// The registry of breakers.
     pub fn breakers(&self) -> Breakers {
-        Breakers::new(self.clone())
+        Breakers::new(self.engine.clone())
     }
 
     /// The coordinator's address: requests as messages, from any runtime.
     pub fn addr(&self) -> actix::Addr<Coordinator> {
-        self.inner.door.addr()
+        self.engine.door().addr()
     }
 
     /// The state of everything at this moment; costs no message.
     pub fn snapshot(&self) -> Snapshot {
-        self.inner.door.snapshot()
+        self.engine.door().snapshot()
     }
 
     /// A stream of all ended calls and breaker changes from here on; a slow reader loses the oldest.
     pub fn subscribe(&self) -> broadcast::Receiver<JournalEntry> {
         let (sender, receiver) = broadcast::channel(ENTRIES_MAX);
-        self.observe(Box::new(move |entry| drop(sender.send(entry.clone()))));
+        self.engine.observe(Box::new(move |entry| drop(sender.send(entry.clone()))));
         receiver
     }
 
@@ -147,16 +121,11 @@ impl Client {
     /// spans, and ends the threads.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let drained = self.addr().send(Drain { grace }).await.unwrap_or(Drained::Cut);
-        let inner = self.inner.clone();
+        let engine = self.engine.clone();
         let (done, waited) = oneshot::channel();
         // Joining threads blocks; a thread of its own keeps that off every runtime.
         let work = move || {
-            inner.door.close();
-            if let Some(reporter) = inner.reporter.swap(None).and_then(Arc::into_inner)
-                && let Err(error) = reporter.shutdown(inner.export_timeout)
-            {
-                tracing::warn!(%error, "the last spans were not exported");
-            }
+            engine.end();
             let _ = done.send(());
         };
         if std::thread::Builder::new().name("spillgate-close".into()).spawn(work).is_ok() {
@@ -165,18 +134,8 @@ impl Client {
         drained
     }
 
-    pub(crate) fn door(&self) -> &Door {
-        &self.inner.door
-    }
-
-    pub(crate) fn observe(&self, observer: Observer) {
-        if let Some(reporter) = &*self.inner.reporter.load() {
-            reporter.observe(observer);
-        }
-    }
-
     fn wrap(&self, fetch: Fetch) -> RequestBuilder {
-        RequestBuilder::new(self.clone(), fetch)
+        RequestBuilder::new(self.engine.clone(), fetch)
     }
 }
 

@@ -5,6 +5,7 @@ mod builder;
 mod client;
 pub mod config;
 mod context;
+mod engine;
 mod lifecycle;
 mod plan;
 mod redaction;
@@ -16,6 +17,7 @@ mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod transport;
+mod turns;
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -30,7 +32,8 @@ pub use lifecycle::{Debounced, Latest, LatestGuard, Scope};
 pub use request::RequestBuilder;
 pub use response::Response;
 pub use spillgate_actors as actors;
-pub use spillgate_actors::answer::{BodyReader, Head, ResponseBuilder, StreamingResponse};
+pub use spillgate_actors::answer::{Head, ResponseBuilder, StreamingResponse};
+pub use spillgate_actors::body::BodyReader;
 pub use spillgate_actors::core::advice::{Advice, ErrorClass, ErrorKind, Remedy};
 pub use spillgate_actors::core::breaker::options::{
     BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,

@@ -3,20 +3,18 @@
 //! All three are for user interfaces and handlers that outlive their reason: a widget that is
 //! disposed, a search box that is typed into, an answer that comes after its successor's.
 
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::Method;
 use spillgate_actors::fetch::Fetch;
-use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::client::Client;
+use crate::engine::Engine;
 use crate::request::RequestBuilder;
+use crate::turns::Place;
 
 macro_rules! verbs {
     () => {
@@ -59,16 +57,16 @@ macro_rules! verbs {
 
 /// Calls that end together: dropping the scope cancels everything that was started in it.
 pub struct Scope {
-    client: Client,
+    engine: Arc<Engine>,
     token: CancellationToken,
     _cancel: DropGuard,
 }
 
 impl Scope {
-    pub(crate) fn new(client: Client) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
         let token = CancellationToken::new();
         let cancel = token.clone().drop_guard();
-        Self { client, token, _cancel: cancel }
+        Self { engine, token, _cancel: cancel }
     }
 
     verbs!();
@@ -79,7 +77,7 @@ impl Scope {
     }
 
     fn wrap(&self, fetch: Fetch) -> RequestBuilder {
-        RequestBuilder::new(self.client.clone(), fetch).cancel_on(&self.token)
+        RequestBuilder::new(self.engine.clone(), fetch).cancel_on(&self.token)
     }
 }
 
@@ -166,88 +164,19 @@ impl<T> LatestGuard<T> {
 /// For search as you type: a superseded call ends at once with the kind `Superseded`, and if it was
 /// still waiting, nothing was sent for it.
 pub struct Debounced {
-    client: Client,
+    engine: Arc<Engine>,
     place: Place,
 }
 
-/// A key's place in a client's table, and the pause.
-#[derive(Clone)]
-pub(crate) struct Place {
-    turns: Arc<watch::Sender<u64>>,
-    wait: Duration,
-}
-
-/// A call's turn at a debounced key.
-pub(crate) struct Turn {
-    number: u64,
-    turns: watch::Receiver<u64>,
-    wait: Duration,
-    /// Keeps the key's sender, or the receiver would see it close.
-    _place: Arc<watch::Sender<u64>>,
-}
-
-/// The debounced keys of a client that are in use.
-#[derive(Debug, Default)]
-pub(crate) struct Places {
-    keys: Mutex<HashMap<String, Weak<watch::Sender<u64>>>>,
-}
-
 impl Debounced {
-    pub(crate) fn new(client: Client, place: Place) -> Self {
-        Self { client, place }
+    pub(crate) fn new(engine: Arc<Engine>, place: Place) -> Self {
+        Self { engine, place }
     }
 
     verbs!();
 
     fn wrap(&self, fetch: Fetch) -> RequestBuilder {
-        RequestBuilder::new(self.client.clone(), fetch).debounced(self.place.clone())
-    }
-}
-
-impl Places {
-    /// The place of a key; keys that nobody holds any more are forgotten on the way.
-    pub(crate) fn of(&self, key: &str, wait: Duration) -> Place {
-        let mut keys = self.lock();
-        if let Some(turns) = keys.get(key).and_then(Weak::upgrade) {
-            return Place { turns, wait };
-        }
-        keys.retain(|_, held| held.strong_count() > 0);
-        let turns = Arc::new(watch::Sender::new(0));
-        keys.insert(key.to_owned(), Arc::downgrade(&turns));
-        Place { turns, wait }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<watch::Sender<u64>>>> {
-        // The table is whole after every statement: a panic elsewhere cannot have torn it.
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Place {
-    /// Takes the newest turn, which ends every older one.
-    pub(crate) fn take_turn(&self) -> Turn {
-        let mut number = 0;
-        self.turns.send_modify(|newest| {
-            *newest += 1;
-            number = *newest;
-        });
-        let turns = self.turns.subscribe();
-        Turn { number, turns, wait: self.wait, _place: self.turns.clone() }
-    }
-}
-
-impl Turn {
-    /// Resolves when a newer turn is taken.
-    pub(crate) async fn superseded(&mut self) {
-        let number = self.number;
-        if self.turns.wait_for(|newest| *newest != number).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// The pause before sending.
-    pub(crate) fn pause(&self) -> Duration {
-        self.wait
+        RequestBuilder::new(self.engine.clone(), fetch).debounced(self.place.clone())
     }
 }
 

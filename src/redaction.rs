@@ -50,6 +50,22 @@ impl Redaction {
         shown
     }
 
+    /// A URL as its author wrote it, as far as that shows no secret.
+    ///
+    /// What cannot be parsed can hold a secret anywhere: of that, what follows `?` or `#` and what
+    /// precedes `@` is not shown.
+    #[cfg(feature = "cli")]
+    pub(crate) fn redact_given(&self, given: &str) -> String {
+        let Ok(url) = Url::parse(given) else { return redact_unparsed(given) };
+        let shown = self.redact(&url);
+        let mut bare = url.clone();
+        // A fragment names a place in the page unless it carries pairs, as tokens do.
+        if url.fragment().is_none_or(|fragment| !fragment.contains('=')) {
+            bare.set_fragment(None);
+        }
+        if bare.as_str() == shown { given.to_owned() } else { shown }
+    }
+
     fn push_query(&self, shown: &mut String, query: &str) {
         for (position, pair) in query.split('&').enumerate() {
             if position > 0 {
@@ -81,6 +97,24 @@ impl Default for Redaction {
     fn default() -> Self {
         Self::new(std::iter::empty::<&str>())
     }
+}
+
+#[cfg(feature = "cli")]
+fn redact_unparsed(given: &str) -> String {
+    let end = given.find(['?', '#']).unwrap_or(given.len());
+    let (front, back) = given.split_at(end);
+    let mut shown = match front.rsplit_once('@') {
+        Some((before, after)) => {
+            let scheme = before.find("://").and_then(|at| before.get(..at + 3)).unwrap_or_default();
+            format!("{scheme}REDACTED@{after}")
+        }
+        None => front.to_owned(),
+    };
+    if let Some(mark) = back.chars().next() {
+        shown.push(mark);
+        shown.push_str("REDACTED");
+    }
+    shown
 }
 
 /// Query keys that carry secrets, in lower case: OpenTelemetry's list, and what services use.
@@ -144,6 +178,27 @@ mod tests {
             ("data:text/plain,x", "data:text/plain,x"),
         ] {
             check(&redaction, url, expected);
+        }
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn given_urls_stay_as_written_unless_they_hold_a_secret() {
+        for (given, expected) in [
+            ("HTTP://H", "HTTP://H"),
+            ("http://h:80/a b?x=1#top", "http://h:80/a b?x=1#top"),
+            ("http://h/?token=canary", "http://h/?token=REDACTED"),
+            ("http://h/?to\tken=canary", "http://h/?token=REDACTED"),
+            ("http:\\\\u:canary@h/", "http://h/"),
+            ("http:u:canary@h/", "http://h/"),
+            ("http://h/#access_token=canary", "http://h/"),
+            ("nonsense", "nonsense"),
+            ("http://", "http://"),
+            ("http://a b/?q=canary", "http://a b/?REDACTED"),
+            ("http://u:canary@a b/#canary", "http://REDACTED@a b/#REDACTED"),
+            ("canary@nonsense?", "REDACTED@nonsense?REDACTED"),
+        ] {
+            assert_eq!(Redaction::default().redact_given(given), expected, "{given}");
         }
     }
 

@@ -15,16 +15,16 @@ use spillgate_actors::error::Error;
 use spillgate_actors::fetch::{Body, Fetch, Key};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::Client;
 use crate::context;
-use crate::lifecycle::Place;
+use crate::engine::Engine;
 use crate::response::Response;
 use crate::telemetry::parent::parent_of_current;
+use crate::turns::Place;
 
 /// A request of a client; nothing happens until it is sent.
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
-    client: Client,
+    engine: Arc<Engine>,
     fetch: Fetch,
     fallback: Option<Fallback>,
     cancels: Vec<CancellationToken>,
@@ -34,8 +34,8 @@ pub struct RequestBuilder {
 type Fallback = Box<dyn FnOnce(&Error) -> answer::Response + Send>;
 
 impl RequestBuilder {
-    pub(crate) fn new(client: Client, fetch: Fetch) -> Self {
-        Self { client, fetch, fallback: None, cancels: Vec::new(), place: None }
+    pub(crate) fn new(engine: Arc<Engine>, fetch: Fetch) -> Self {
+        Self { engine, fetch, fallback: None, cancels: Vec::new(), place: None }
     }
 
     /// Adds a header.
@@ -186,17 +186,20 @@ impl RequestBuilder {
         self.fetch.ticket()
     }
 
-    /// The request as a message, for [`Client::addr`].
+    /// The request as a message, for [`Client::addr`](crate::Client::addr); it inherits deadline and
+    /// parent span from here, wherever it is sent from.
+    ///
+    /// Fallbacks, tokens and debouncing belong to [`RequestBuilder::send`] and stay behind.
     pub fn into_message(self) -> Fetch {
-        self.fetch
+        inherit(self.fetch)
     }
 
     /// Sends it and waits for the whole answer; dropping the future cancels the wish.
     ///
     /// A final answer of 4xx or 5xx is an `Ok`; see [`Response::error_for_status`].
     pub async fn send(self) -> Result<Response, Error> {
-        let Self { client, fetch, fallback, cancels, place } = self;
-        let work = client.door().send(inherit(fetch));
+        let Self { engine, fetch, fallback, cancels, place } = self;
+        let work = engine.door().send(inherit(fetch));
         let answer = unless_superseded(place, unless_cancelled(&cancels, work)).await;
         match (answer, fallback) {
             (Ok(response), _) => Ok(response.into()),
@@ -210,8 +213,8 @@ impl RequestBuilder {
     /// Never coalesced. The slot is held, and the breaker waits for its verdict, until the body
     /// ends, stalls or is dropped.
     pub async fn send_streaming(self) -> Result<StreamingResponse, Error> {
-        let Self { client, fetch, cancels, place, .. } = self;
-        let work = client.door().send_streaming(inherit(fetch));
+        let Self { engine, fetch, cancels, place, .. } = self;
+        let work = engine.door().send_streaming(inherit(fetch));
         unless_superseded(place, unless_cancelled(&cancels, work)).await
     }
 

@@ -1,16 +1,13 @@
 //! The answer a caller gets: whole, or as a head with a body that still runs.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
-use tokio::sync::mpsc;
 
+use crate::body::BodyReader;
 use crate::error::Error;
 use crate::record::CallRecord;
 use crate::report::CallReport;
@@ -41,11 +38,6 @@ pub struct StreamingResponse {
     head: Head,
     body: BodyReader,
     record: Arc<CallRecord>,
-}
-
-/// The rest of a body, chunk by chunk; dropping it gives up and frees the slot.
-pub struct BodyReader {
-    chunks: mpsc::Receiver<Result<Bytes, Error>>,
 }
 
 impl Response {
@@ -138,13 +130,9 @@ impl Head {
 }
 
 impl StreamingResponse {
-    /// An answer whose body comes through a channel.
-    pub(crate) fn new(
-        head: Head,
-        chunks: mpsc::Receiver<Result<Bytes, Error>>,
-        record: Arc<CallRecord>,
-    ) -> Self {
-        Self { head, body: BodyReader { chunks }, record }
+    /// An answer whose body still runs.
+    pub(crate) fn new(head: Head, body: BodyReader, record: Arc<CallRecord>) -> Self {
+        Self { head, body, record }
     }
 
     /// The status.
@@ -177,9 +165,9 @@ impl StreamingResponse {
         &self.record
     }
 
-    /// The next chunk; `None` at the end.
+    /// The next chunk; `None` at the end of a whole body, and after an error.
     pub async fn chunk(&mut self) -> Option<Result<Bytes, Error>> {
-        self.body.chunks.recv().await
+        self.body.chunk().await
     }
 
     /// The body as a stream of chunks.
@@ -193,14 +181,6 @@ impl StreamingResponse {
             Some(error) => Err(error),
             None => Ok(self),
         }
-    }
-}
-
-impl Stream for BodyReader {
-    type Item = Result<Bytes, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.chunks.poll_recv(cx)
     }
 }
 
@@ -255,12 +235,6 @@ impl fmt::Debug for StreamingResponse {
             .field("status", &self.head.status)
             .field("url", &self.head.url)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for BodyReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyReader").finish_non_exhaustive()
     }
 }
 

@@ -8,23 +8,23 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::{Addr, WeakAddr};
+use actix::{Recipient, WeakRecipient};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
-use tokio::sync::{mpsc, oneshot};
+use spillgate_core::quota::Quota;
+use tokio::sync::oneshot;
 
 use crate::answer::Head;
-use crate::coordinator::Coordinator;
+use crate::body::{self, BodyWriter, ReaderGone};
 use crate::error::Error;
-use crate::host::Host;
 use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
 use crate::retry_after;
-use crate::seams::{Judgement, Seams};
+use crate::seams::{Classifier, Judgement, Seams};
 use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError};
 
 /// What an attempt needs to run.
@@ -37,8 +37,10 @@ pub(crate) struct Run {
     pub(crate) deadline: Instant,
     pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
-    pub(crate) host: Addr<Host>,
-    pub(crate) coordinator: WeakAddr<Coordinator>,
+    /// Where it tells how it ended.
+    pub(crate) host: Recipient<Settled>,
+    /// Where it hands over the head of a stream.
+    pub(crate) opened: WeakRecipient<Opened>,
     /// Resolves when the attempt is called back.
     pub(crate) cancelled: oneshot::Receiver<()>,
 }
@@ -47,6 +49,7 @@ pub(crate) struct Run {
 struct Ended {
     outturn: Outturn,
     ending: Ending,
+    delivered: Delivery,
 }
 
 /// Runs the attempt and tells the host how it ended.
@@ -67,7 +70,12 @@ pub(crate) async fn run(mut run: Run) {
             let _ = tokio::spawn(async {}).await;
         }
     }
-    let (evidence, outturn) = judge(&run.seams, ended.outturn, ended.ending.status);
+    let classifier = match ended.delivered {
+        Delivery::Whole => run.seams.classifier.as_ref(),
+        // The body was its reader's: there is nothing left to judge by.
+        Delivery::Stream => None,
+    };
+    let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
     let mut ending = ended.ending;
     ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
@@ -109,59 +117,62 @@ async fn read(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -
                 ending.response_bytes += chunk.len() as u64;
                 if ending.response_bytes > run.trial.order.body_max as u64 {
                     let failure = TransportError::sent(ErrorKind::HttpResponseBodySize);
-                    return Ended { outturn: Err(failure.during(Phase::Read)), ending };
+                    return Ended::whole(Err(failure.during(Phase::Read)), ending);
                 }
                 bytes.push(chunk);
             }
             Ok(None) => break,
-            Err(failure) => return Ended { outturn: Err(failure), ending },
+            Err(failure) => return Ended::whole(Err(failure), ending),
         }
     }
     run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: bytes.whole() }), ending }
+    Ended::whole(Ok(Arrival { head, body: bytes.whole() }), ending)
 }
 
 /// Hands the head over at once and the body chunk by chunk; ends when the body does.
 async fn stream(run: &Run, head: Head, mut body: BodyStream, mut ending: Ending) -> Ended {
-    let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-    let Some(coordinator) = run.coordinator.upgrade() else {
+    let (writer, reader) = body::pipe(CHUNKS_MAX);
+    let Some(coordinator) = run.opened.upgrade() else {
         return Ended::failed(TransportError::sent(ErrorKind::ShuttingDown));
     };
-    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), chunks });
+    coordinator.do_send(Opened { attempt: run.trial.attempt, head: head.clone(), body: reader });
+    match pass_on(run, &mut body, &writer, &mut ending).await {
+        Ok(()) => {
+            run.trial.marks.note(Mark::ReadEnd);
+            writer.end(Ok(()));
+            Ended::streamed(Ok(Arrival { head, body: Bytes::new() }), ending)
+        }
+        Err(failure) => {
+            let error = Error::of_transport(&failure)
+                .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
+                .after_status(Some(head.status));
+            writer.end(Err(error));
+            Ended::streamed(Err(failure), ending)
+        }
+    }
+}
+
+/// Passes a body on to its reader, as fast as both go.
+async fn pass_on(
+    run: &Run,
+    body: &mut BodyStream,
+    writer: &BodyWriter,
+    ending: &mut Ending,
+) -> Result<(), TransportError> {
+    let left = |ReaderGone| TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
     loop {
         let next = tokio::select! {
             biased;
-            () = sender.closed() => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            next = run.next_chunk(&mut body, run.deadline) => next,
+            gone = writer.reader_gone() => return Err(left(gone)),
+            next = run.next_chunk(body, run.deadline) => next?,
         };
-        let sent = match next {
-            Ok(Some(chunk)) => {
-                ending.response_bytes += chunk.len() as u64;
-                tokio::time::timeout_at(run.deadline.into(), sender.send(Ok(chunk))).await
-            }
-            Ok(None) => break,
-            Err(failure) => {
-                let error = Error::of_transport(&failure)
-                    .at(run.trial.order.method.clone(), run.trial.order.safe_url.clone())
-                    .after_status(Some(head.status));
-                let _ = sender.try_send(Err(error));
-                return Ended { outturn: Err(failure), ending };
-            }
-        };
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => {
-                let dropped = TransportError::sent(ErrorKind::Cancelled).during(Phase::Read);
-                return Ended { outturn: Err(dropped), ending };
-            }
-            Err(_) => return Ended { outturn: Err(run.out_of_time()), ending },
+        let Some(chunk) = next else { return Ok(()) };
+        ending.response_bytes += chunk.len() as u64;
+        match tokio::time::timeout_at(run.deadline.into(), writer.write(chunk)).await {
+            Ok(written) => written.map_err(left)?,
+            Err(_) => return Err(run.out_of_time()),
         }
     }
-    run.trial.marks.note(Mark::ReadEnd);
-    Ended { outturn: Ok(Arrival { head, body: Bytes::new() }), ending }
 }
 
 /// Whether a streamed answer is handed to the caller; what may be retried or followed is not.
@@ -171,7 +182,11 @@ fn is_final(order: &Order, head: &Head) -> bool {
     !Evidence::of_status(status, None).is_retryable() && !follows
 }
 
-fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Outturn) {
+fn judge(
+    classifier: Option<&Classifier>,
+    outturn: Outturn,
+    status: Option<u16>,
+) -> (Evidence, Outturn) {
     let arrival = match outturn {
         Ok(arrival) => arrival,
         Err(failure) => {
@@ -184,9 +199,13 @@ fn judge(seams: &Seams, outturn: Outturn, status: Option<u16>) -> (Evidence, Out
         }
     };
     let headers = &arrival.head.headers;
-    let hint = retry_after::read(headers, Instant::now(), SystemTime::now());
+    let wall = SystemTime::now();
+    let hint = retry_after::read(headers, Instant::now(), wall);
+    let unix_now = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let quota = Quota::read(|name| headers.get(name).map(HeaderValue::as_bytes), unix_now);
     let evidence = Evidence::of_status(arrival.head.status.as_u16(), hint);
-    let Some(classifier) = &seams.classifier else { return (evidence, Ok(arrival)) };
+    let evidence = Evidence { quota, ..evidence };
+    let Some(classifier) = classifier else { return (evidence, Ok(arrival)) };
     let asked = AssertUnwindSafe(|| classifier(&arrival.head, &arrival.body));
     match std::panic::catch_unwind(asked).unwrap_or(Judgement::ByStatus) {
         Judgement::ByStatus => (evidence, Ok(arrival)),
@@ -281,8 +300,16 @@ impl Run {
 }
 
 impl Ended {
+    fn whole(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Whole }
+    }
+
+    fn streamed(outturn: Outturn, ending: Ending) -> Self {
+        Self { outturn, ending, delivered: Delivery::Stream }
+    }
+
     fn failed(failure: TransportError) -> Self {
-        Self { outturn: Err(failure), ending: Ending::default() }
+        Self::whole(Err(failure), Ending::default())
     }
 
     fn panicked() -> Self {

@@ -6,15 +6,18 @@ mod answers;
 pub mod operators;
 mod redirects;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use spillgate_core::breaker::Stance;
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
+use spillgate_core::event::BreakerState;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 use tokio::sync::oneshot;
@@ -24,7 +27,8 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop, Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop,
+    Submit,
 };
 use crate::order::Prepared;
 use crate::record::JournalEntry;
@@ -35,15 +39,22 @@ use crate::timer::{self, Timer, Wakeful};
 pub struct Coordinator {
     machine: Machine,
     seams: Arc<Seams>,
-    hosts: HashMap<HostKey, Addr<Host>>,
-    /// The names of hosts, for new numbers on reload; keepers of shared scopes have none.
-    names: HashMap<HostKey, HostName>,
+    hosts: HashMap<HostKey, Owner>,
     callers: HashMap<Ticket, Caller>,
     works: HashMap<FlightId, Work>,
     streaming: HashMap<AttemptId, Streaming>,
     opened: Option<Opened>,
-    draining: Option<oneshot::Sender<Drained>>,
+    draining: Vec<oneshot::Sender<Drained>>,
     timer: Timer,
+}
+
+/// A host actor as the coordinator knows it.
+struct Owner {
+    addr: Addr<Host>,
+    /// The upstream it stands for; the keeper of a shared scope stands for none.
+    name: Option<HostName>,
+    /// Whether nothing would be lost by forgetting it, as it says itself.
+    idle: Arc<AtomicBool>,
 }
 
 impl Coordinator {
@@ -53,12 +64,11 @@ impl Coordinator {
             machine: Machine::new(limits.global, limits.queue_max),
             seams,
             hosts: HashMap::new(),
-            names: HashMap::new(),
             callers: HashMap::new(),
             works: HashMap::new(),
             streaming: HashMap::new(),
             opened: None,
-            draining: None,
+            draining: Vec::new(),
             timer: Timer::default(),
         }
     }
@@ -67,10 +77,13 @@ impl Coordinator {
     fn admit(&mut self, ctx: &mut Context<Self>, call: Prepared, reply: Reply) {
         let Prepared { spec, order, once, origin, breaker } = call;
         self.meet(ctx, &order.host, &spec.target);
-        let luggage = Some(Luggage { order, once, breaker });
+        let target = spec.target.clone();
+        let luggage = Some(Luggage { order, target, once, breaker });
         let caller = Caller { origin, reply: Some(reply), luggage, leader: None };
         self.callers.insert(spec.ticket, caller);
+        let lane = spec.target.lane.clone();
         self.step(ctx, Input::Submit(spec));
+        self.publish_lane(&lane);
     }
 
     /// Makes lane and actors for a target that is new.
@@ -78,13 +91,14 @@ impl Coordinator {
         if !self.machine.queue().has_lane(&target.lane) {
             let policy = self.seams.plan.load().host(name);
             let slots_max = policy.concurrency;
-            self.make_room();
-            self.names.insert(target.lane.clone(), name.clone());
-            self.make_host(ctx, &target.lane, policy);
+            self.make_room(target);
+            self.seams.registry.add_host(&target.lane);
+            self.make_host(ctx, &target.lane, Some(name.clone()), policy);
             self.machine
                 .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
         }
         if !self.hosts.contains_key(&target.keeper) {
+            self.make_room(target);
             self.make_keeper(ctx, &target.keeper);
         }
     }
@@ -92,31 +106,45 @@ impl Coordinator {
     fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
         // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
         let policy = self.seams.plan.load().shared_scope();
-        self.make_host(ctx, keeper, policy);
+        self.make_host(ctx, keeper, None, policy);
+        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+        self.seams.registry.publish(keeper, keeper, state, stance);
     }
 
-    fn make_host(&mut self, ctx: &mut Context<Self>, key: &HostKey, policy: HostPolicy) {
-        let weak = ctx.address().downgrade();
-        let host = Host::new(key.clone(), policy, self.seams.clone(), weak).start();
-        self.hosts.insert(key.clone(), host);
+    fn make_host(
+        &mut self,
+        ctx: &mut Context<Self>,
+        key: &HostKey,
+        name: Option<HostName>,
+        policy: HostPolicy,
+    ) {
+        let own = ctx.address();
+        let demand = Demand {
+            report: own.clone().recipient().downgrade(),
+            opened: own.clone().recipient().downgrade(),
+            scope_opened: own.clone().recipient().downgrade(),
+            host_limit: own.recipient().downgrade(),
+        };
+        let idle = Arc::new(AtomicBool::new(true));
+        let publishes = (demand, idle.clone());
+        let host = Host::new(key.clone(), policy, self.seams.clone(), publishes);
+        self.hosts.insert(key.clone(), Owner { addr: host.start(), name, idle });
     }
 
-    /// Forgets a host that nothing is known of but its name, when there are too many.
-    fn make_room(&mut self) {
+    /// Forgets a host that nothing is known of but its name, when there are too many; `target` is
+    /// about to be used. O(flights + hosts), once a new host beyond the limit.
+    fn make_room(&mut self, target: &Target) {
         if self.hosts.len() < self.seams.plan.load().limits().hosts_max {
             return;
         }
-        let idle = |key: &&HostKey| {
-            let queue = self.machine.queue();
-            queue.running(key) == 0
-                && queue.depth(key).iter().all(|depth| *depth == 0)
-                && self.seams.registry.scope(key).is_none()
-        };
-        let Some(key) = self.hosts.keys().find(idle).cloned() else { return };
-        if let Some(host) = self.hosts.remove(&key) {
-            host.do_send(Stop);
+        let targets = self.machine.targets().chain([target]);
+        let used: HashSet<&HostKey> = targets.flat_map(|t| [&t.lane, &t.keeper]).collect();
+        let mut hosts = self.hosts.iter();
+        let unused = hosts.find(|(key, owner)| owner.idle.load(Relaxed) && !used.contains(key));
+        let Some(key) = unused.map(|(key, _)| key.clone()) else { return };
+        if let Some(owner) = self.hosts.remove(&key) {
+            owner.addr.do_send(Stop);
         }
-        self.names.remove(&key);
         self.seams.registry.drop_host(&key);
         self.machine.handle(Instant::now(), Input::DropLane(key));
     }
@@ -132,29 +160,33 @@ impl Coordinator {
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
                 Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
-                Action::End(flight) => drop(self.works.remove(&flight)),
+                Action::End(flight) => self.end(now, flight),
             }
         }
         self.publish();
         let due = self.machine.next_wake();
         timer::arm(self, ctx, due);
-        if self.machine.is_idle()
-            && let Some(draining) = self.draining.take()
-        {
-            let _ = draining.send(Drained::Whole);
+        if self.machine.is_idle() {
+            self.drained(Drained::Whole);
+        }
+    }
+
+    fn drained(&mut self, how: Drained) {
+        for draining in self.draining.drain(..) {
+            let _ = draining.send(how);
         }
     }
 
     fn begin(&mut self, now: Instant, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         let Some(luggage) = caller.luggage.take() else { return };
-        self.works.insert(flight, Work::new(luggage, caller.origin.context, now));
+        self.works.insert(flight, Work::new(luggage, &caller.origin, now));
     }
 
     fn join(&mut self, flight: FlightId, ticket: Ticket) {
         let Some(caller) = self.callers.get_mut(&ticket) else { return };
         caller.luggage = None;
-        caller.leader = self.works.get(&flight).map(|work| work.leader);
+        caller.leader = self.works.get(&flight).map(Work::leader);
         self.seams.registry.coalesced.fetch_add(1, Relaxed);
         if let Some(card) = self.seams.registry.host(&caller.origin.host) {
             card.coalesced.fetch_add(1, Relaxed);
@@ -168,24 +200,29 @@ impl Coordinator {
             debug_assert!(false, "a dispatched flight has a host and a payload");
             return;
         };
-        let context = self.seams.ids.span(Some(work.leader));
+        let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
-        host.do_send(Dispatch { offer, trial, once, breaker });
+        host.addr.do_send(Dispatch { offer, trial, once, breaker });
+        self.publish_lane(&target.lane);
+    }
+
+    fn end(&mut self, now: Instant, flight: FlightId) {
+        let Some(work) = self.works.remove(&flight) else { return };
+        self.publish_lane(&work.order.host.key());
+        if let Some(rest) = work.rest(now, flight) {
+            self.seams.journal.write(JournalEntry::Flight(Arc::new(rest)));
+        }
     }
 
     fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
         if let Some(host) = self.hosts.get(&target.keeper) {
-            host.do_send(Abort { attempt, cause });
+            host.addr.do_send(Abort { attempt, cause });
         }
     }
 
     fn publish(&self) {
-        let registry = &self.seams.registry;
-        let global = self.machine.global();
-        registry.running.store(global.taken(), Relaxed);
-        registry.running_peak.store(global.peak(), Relaxed);
-        registry.queued.store(self.machine.queue().len(), Relaxed);
+        self.seams.registry.queued.store(self.machine.queue().len(), Relaxed);
     }
 
     fn publish_lane(&self, lane: &HostKey) {
@@ -214,9 +251,7 @@ impl Handler<Submit> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Submit { call, reply }: Submit, ctx: &mut Self::Context) {
-        let lane = call.spec.target.lane.clone();
         self.admit(ctx, call, reply);
-        self.publish_lane(&lane);
     }
 }
 
@@ -226,10 +261,10 @@ impl Handler<Cancel> for Coordinator {
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
         if let Some(mut caller) = self.callers.remove(&ticket) {
             let flight = self.machine.flights().flight_of(ticket);
-            let work = flight.and_then(|flight| self.works.get(&flight));
-            let end = End { flight, error: Some(kind), ..End::default() };
-            let record = Arc::new(caller.record(Instant::now(), work, end));
-            self.seams.journal.write(JournalEntry::Call(record.clone()));
+            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+            let record = self.leave(Instant::now(), &caller, end);
             let error = Error::new(kind, format!("the call was {}", kind.name()));
             caller.refuse(error, &record);
         }
@@ -254,7 +289,8 @@ impl Handler<Report> for Coordinator {
     fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
         let Report { attempt, verdict, brought, once } = report;
         if let Some(streaming) = self.streaming.remove(&attempt) {
-            self.finish_stream(streaming, brought.as_ref().map(|(_, record)| record.clone()));
+            let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
+            self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
         }
         let now = Instant::now();
         let mut onward = None;

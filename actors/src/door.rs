@@ -1,25 +1,22 @@
-//! The door to the actors: counts calls in, answers what needs no actor, and cancels on drop.
+//! The door to the actors: hands calls in, waits for their answers, and cancels on drop.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::Addr;
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::breaker::Stance;
-use spillgate_core::call::{BreakerUse, Ticket};
+use spillgate_core::call::Ticket;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
 
+use crate::admission::{self, Inside};
 use crate::answer::{Response, StreamingResponse};
 use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::fetch::Fetch;
-use crate::intake;
-use crate::ledger::{Caller, End};
+use crate::hostname::HostName;
 use crate::messages::{Cancel, Operate, Reply, Submit};
-use crate::order::{Delivery, Prepared};
-use crate::record::JournalEntry;
+use crate::order::Delivery;
 use crate::registry::Registry;
 use crate::seams::{Parts, Seams};
 use crate::snapshot::Snapshot;
@@ -46,7 +43,7 @@ impl Door {
         let mut leave = self.submit(fetch, Delivery::Whole, Reply::Whole(reply))?;
         let answer = answer.await;
         leave.answered();
-        answer.unwrap_or_else(|_| Err(lost()))
+        answer.unwrap_or_else(|_| Err(admission::lost()))
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -55,7 +52,7 @@ impl Door {
         let mut leave = self.submit(fetch, Delivery::Stream, Reply::Stream(reply))?;
         let answer = answer.await;
         leave.answered();
-        answer.unwrap_or_else(|_| Err(lost()))
+        answer.unwrap_or_else(|_| Err(admission::lost()))
     }
 
     /// Gives a breaker an order and returns when it is carried out, or after a second.
@@ -66,15 +63,22 @@ impl Door {
         let _ = carried_out.recv_timeout(OPERATE_MAX);
     }
 
-    /// The full name of a scope that may be given without its scheme.
+    /// The full name of a scope whose host may be spelled differently, or given without its scheme
+    /// once it is known.
     pub fn scope_named(&self, scope: &str) -> String {
         let registry = &self.seams.registry;
-        let known = |name: &str| registry.scope(name).is_some() || registry.host(name).is_some();
-        if known(scope) || scope.contains("://") {
+        if registry.scope(scope).is_some() {
             return scope.to_owned();
         }
-        let with_scheme = ["http://", "https://"].map(|scheme| format!("{scheme}{scope}"));
-        with_scheme.into_iter().find(|name| known(name)).unwrap_or_else(|| scope.to_owned())
+        let (host, route) = scope.split_at(scope.find(' ').unwrap_or(scope.len()));
+        let full = if host.contains("://") {
+            HostName::parse(host)
+        } else {
+            let guesses = ["http://", "https://"].map(|scheme| format!("{scheme}{host}"));
+            let mut names = guesses.iter().filter_map(|guess| HostName::parse(guess));
+            names.find(|name| registry.host(&name.key()).is_some())
+        };
+        full.map_or_else(|| scope.to_owned(), |name| format!("{name}{route}"))
     }
 
     /// The coordinator's address, for messages.
@@ -103,66 +107,11 @@ impl Door {
         delivery: Delivery,
         reply: Reply,
     ) -> Result<CancelOnDrop, Error> {
-        let (call, inside) = check(&self.seams, fetch, delivery)?;
+        let (call, inside) = admission::check(&self.seams, fetch, delivery)?;
         let ticket = call.spec.ticket;
         self.shard.addr().do_send(Submit { call, reply });
         let waiting = Some((ticket, self.shard.addr().clone()));
         Ok(CancelOnDrop { waiting, _inside: inside })
-    }
-}
-
-/// Takes a call in, unless it is malformed, the client is full, or its circuit is open.
-pub(crate) fn check(
-    seams: &Arc<Seams>,
-    fetch: Fetch,
-    delivery: Delivery,
-) -> Result<(Prepared, Inside), Error> {
-    let inside = Inside::enter(seams)?;
-    let call = intake::prepare(seams, fetch, delivery)?;
-    if call.spec.breaker == BreakerUse::Bypassed {
-        return Ok((call, inside));
-    }
-    let Stance::Refusing { until } = seams.registry.stance(&call.spec.target.scope) else {
-        return Ok((call, inside));
-    };
-    if until.is_some_and(|until| until <= Instant::now()) {
-        return Ok((call, inside));
-    }
-    let scope = &call.spec.target.scope;
-    let text = format!("the circuit of {scope} is open; nothing was sent");
-    let error = Error::new(ErrorKind::CircuitOpen, text).until(until);
-    let caller = Caller { origin: call.origin, reply: None, luggage: None, leader: None };
-    let end = End { error: Some(ErrorKind::CircuitOpen), retry_at: until, ..End::default() };
-    let record = Arc::new(caller.record(Instant::now(), None, end));
-    seams.journal.write(JournalEntry::Call(record.clone()));
-    Err(caller.dress(error, &record))
-}
-
-/// The answer of a thread that has ended.
-pub(crate) fn lost() -> Error {
-    Error::new(ErrorKind::ShuttingDown, "the client has shut down")
-}
-
-/// A call inside the client, counted.
-pub(crate) struct Inside(Arc<Seams>);
-
-impl Inside {
-    fn enter(seams: &Arc<Seams>) -> Result<Self, Error> {
-        let calls_max = seams.plan.load().limits().calls_max;
-        let before = seams.registry.calls.fetch_add(1, AcqRel);
-        let inside = Self(seams.clone());
-        if before >= calls_max {
-            let text = format!("{calls_max} calls are inside the client already (limits.calls)");
-            return Err(Error::new(ErrorKind::Overloaded, text));
-        }
-        Ok(inside)
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        self.0.registry.calls.fetch_sub(1, AcqRel);
-        self.0.registry.answers.fetch_add(1, Relaxed);
     }
 }
 

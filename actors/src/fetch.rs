@@ -12,6 +12,7 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{BreakerUse, Priority, ScopeKey, Ticket};
 use url::Url;
 
+use crate::address;
 use crate::answer::Response;
 use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
@@ -136,7 +137,7 @@ impl Fetch {
         Self {
             ticket: Ticket(TICKETS.fetch_add(1, Ordering::Relaxed)),
             method,
-            url: parse(url.as_ref()),
+            url: address::parse(url.as_ref()),
             headers: HeaderMap::new(),
             body: Body::Empty,
             wishes: Wishes::default(),
@@ -337,23 +338,6 @@ impl Fetch {
     }
 }
 
-fn parse(text: &str) -> Result<Url, Error> {
-    let invalid = |problem: String| Error::new(ErrorKind::InvalidRequest, problem);
-    if text.len() > URL_MAX {
-        let length = text.len();
-        return Err(invalid(format!("the URL has {length} bytes; expected at most {URL_MAX}")));
-    }
-    let url = Url::parse(text).map_err(|cause| {
-        // The text itself may hold secrets, and is the caller's to show.
-        invalid(format!("the URL is malformed ({cause}); expected http://host/path or https://"))
-    })?;
-    if !matches!(url.scheme(), "http" | "https") {
-        let scheme = url.scheme();
-        return Err(invalid(format!("scheme `{scheme}` is not supported; expected http or https")));
-    }
-    Ok(url)
-}
-
 impl actix::Message for Fetch {
     type Result = Result<Response, Error>;
 }
@@ -392,6 +376,3 @@ impl<T: Into<Bytes>> From<T> for Body {
 
 /// Tickets are unique in the process, so that a caller knows its own before it sends.
 static TICKETS: AtomicU64 = AtomicU64::new(1);
-
-/// The longest URL that is sent, in bytes.
-const URL_MAX: usize = 8 * 1024;

@@ -2,7 +2,8 @@
 //!
 //! Every field is length-prefixed, so that no delimiter inside a value can make two requests look
 //! alike, and every header counts, credentials included: requests that differ in who asks never
-//! share. The digest is keyed with a secret of this process, so it says nothing about its input.
+//! share. So does what a caller wishes of its attempts: who asked for one try of a second is not
+//! served by four of ten, nor the other way round. The digest is keyed with a secret of this process, so it says nothing about its input.
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName};
@@ -25,13 +26,14 @@ impl FlightKeys {
         Self { secret }
     }
 
-    /// The key of a request; `None` for what must not be shared.
+    /// The key of a request that is to be treated in this manner; `None` for what must not be
+    /// shared.
     pub(crate) fn key(
         &self,
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
-        body: &[u8],
+        (body, manner): (&[u8], &[u8]),
     ) -> Option<FlightKey> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return None;
@@ -53,6 +55,7 @@ impl FlightKeys {
             }
         }
         field(body);
+        field(manner);
         Some(FlightKey(*hasher.finalize().as_bytes()))
     }
 }
@@ -73,7 +76,7 @@ mod tests {
             for (name, value) in headers {
                 map.append(*name, value.parse().unwrap());
             }
-            keys.key(&method, &url, &map, b"")
+            keys.key(&method, &url, &map, (b"", b""))
         };
         let plain = key(Method::GET, "http://a/x", &[]);
         assert!(plain.is_some());
@@ -94,5 +97,9 @@ mod tests {
             key(Method::GET, "http://a/x", &[("range", "b"), ("accept", "a")])
         );
         assert_eq!(key(Method::POST, "http://a/x", &[]), None);
+        let url = Url::parse("http://a/x").unwrap();
+        let manner = |manner| keys.key(&Method::GET, &url, &HeaderMap::new(), (b"", manner));
+        assert_eq!(manner(b""), plain);
+        assert_ne!(manner(b"once"), plain);
     }
 }

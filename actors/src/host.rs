@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler, WeakAddr};
+use actix::{Actor, AsyncContext, Context, Handler};
+use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
-use spillgate_core::call::{AttemptId, HostKey};
+use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
@@ -18,9 +20,8 @@ use spillgate_core::verdict::Verdict;
 use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
-use crate::coordinator::Coordinator;
 use crate::messages::{
-    Abort, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
 };
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
@@ -29,15 +30,20 @@ use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
 use crate::transport::BodyStream;
 
-/// The supply side of one upstream.
+/// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
     key: HostKey,
     machine: Machine,
     seams: Arc<Seams>,
-    card: Arc<HostCard>,
-    coordinator: WeakAddr<Coordinator>,
+    /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
+    card: Option<Arc<HostCard>>,
+    demand: Demand,
+    /// Tells the coordinator whether nothing would be lost by forgetting this host.
+    idle: Arc<AtomicBool>,
+    /// The breakers that the configuration gives routes of their own, as last heard.
+    of_routes: HashMap<ScopeKey, BreakerOptions>,
     offered: HashMap<AttemptId, Offered>,
-    cancels: HashMap<AttemptId, oneshot::Sender<()>>,
+    running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
     latency: Latency,
     settled: u64,
@@ -50,15 +56,22 @@ struct Offered {
     deadline: Instant,
 }
 
+struct Running {
+    /// Calls the attempt back when dropped.
+    cancel: Option<oneshot::Sender<()>>,
+    /// The card of the upstream that it was sent to.
+    card: Option<Arc<HostCard>>,
+}
+
 impl Host {
+    /// The owner of `key`; one that stands for an upstream has published its card before.
     pub(crate) fn new(
         key: HostKey,
         policy: HostPolicy,
         seams: Arc<Seams>,
-        coordinator: WeakAddr<Coordinator>,
+        (demand, idle): (Demand, Arc<AtomicBool>),
     ) -> Self {
-        let card = seams.registry.add_host(&key);
-        card.slots_max.store(policy.concurrency, Relaxed);
+        let card = seams.registry.host(&key);
         let rng = Rng::new(
             key.bytes().fold(seams.seed, |seed, byte| seed.rotate_left(7) ^ u64::from(byte)),
         );
@@ -67,9 +80,11 @@ impl Host {
             key,
             seams,
             card,
-            coordinator,
+            demand,
+            idle,
+            of_routes: HashMap::new(),
             offered: HashMap::new(),
-            cancels: HashMap::new(),
+            running: HashMap::new(),
             brought: None,
             latency: Latency::default(),
             settled: 0,
@@ -85,11 +100,11 @@ impl Host {
                 Action::Start { attempt, until, probe, .. } => {
                     self.start(ctx, attempt, until, probe);
                 }
-                Action::Cancel(attempt) => drop(self.cancels.remove(&attempt)),
+                Action::Cancel(attempt) => self.cancel(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
                 Action::Limit(slots_max) => {
-                    if let Some(coordinator) = self.coordinator.upgrade() {
+                    if let Some(coordinator) = self.demand.host_limit.upgrade() {
                         coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
                     }
                 }
@@ -103,11 +118,12 @@ impl Host {
     fn start(&mut self, ctx: &Context<Self>, attempt: AttemptId, until: Instant, probe: bool) {
         let Some(offered) = self.offered.remove(&attempt) else { return };
         let (cancel, cancelled) = oneshot::channel();
-        self.cancels.insert(attempt, cancel);
-        self.card.attempts.fetch_add(1, Relaxed);
-        if offered.trial.resend > 0 {
-            self.card.retries.fetch_add(1, Relaxed);
+        let card = self.seams.registry.host(&offered.trial.host);
+        if let Some(card) = &card {
+            card.started(offered.trial.resend);
         }
+        self.seams.registry.started();
+        self.running.insert(attempt, Running { cancel: Some(cancel), card });
         actix_rt::spawn(attempt::run(Run {
             trial: offered.trial,
             once: offered.once,
@@ -115,19 +131,28 @@ impl Host {
             deadline: offered.deadline,
             probe,
             seams: self.seams.clone(),
-            host: ctx.address(),
-            coordinator: self.coordinator.clone(),
+            host: ctx.address().recipient(),
+            opened: self.demand.opened.clone(),
             cancelled,
         }));
     }
 
-    fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
-        let once = self.offered.remove(&attempt).and_then(|offered| offered.once);
-        if let Verdict::Refused(_) = verdict {
-            self.card.refusals.fetch_add(1, Relaxed);
+    fn cancel(&mut self, attempt: AttemptId) {
+        if let Some(running) = self.running.get_mut(&attempt) {
+            running.cancel = None;
         }
+    }
+
+    fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
+        let offered = self.offered.remove(&attempt);
+        if let (Verdict::Refused(_), Some(offered)) = (verdict, &offered)
+            && let Some(card) = self.seams.registry.host(&offered.trial.host)
+        {
+            card.refusals.fetch_add(1, Relaxed);
+        }
+        let once = offered.and_then(|offered| offered.once);
         let brought = self.brought.take();
-        if let Some(coordinator) = self.coordinator.upgrade() {
+        if let Some(coordinator) = self.demand.report.upgrade() {
             coordinator.do_send(Report { attempt, verdict, brought, once });
         }
     }
@@ -145,7 +170,8 @@ impl Host {
             reason = event.reason.map(|reason| reason.to_string()),
             "breaker changed its state"
         );
-        if let (BreakerState::Open, Some(coordinator)) = (state, self.coordinator.upgrade()) {
+        if let (BreakerState::Open, Some(coordinator)) = (state, self.demand.scope_opened.upgrade())
+        {
             let (scope, until) = (event.scope.clone(), event.retry_at);
             coordinator.do_send(ScopeOpened { scope, until });
         }
@@ -153,27 +179,47 @@ impl Host {
     }
 
     fn publish(&self) {
-        let slots = self.machine.slots();
-        self.card.running.store(slots.taken(), Relaxed);
-        self.card.running_peak.store(slots.peak(), Relaxed);
-        self.card.slots_max.store(slots.slots_max(), Relaxed);
+        self.idle.store(self.machine.is_idle(Instant::now()), Relaxed);
+        let Some(card) = &self.card else { return };
+        card.slots_max.store(self.machine.slots().slots_max(), Relaxed);
         let milli = (self.machine.tokens() * 1000.0).clamp(0.0, f64::from(u32::MAX));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        self.card.tokens_milli.store(milli as u64, Relaxed);
+        card.tokens_milli.store(milli as u64, Relaxed);
+    }
+
+    /// Takes the options of a route that are new; until they change, an operator's own hold.
+    fn configure_route(
+        &mut self,
+        ctx: &mut Context<Self>,
+        scope: &ScopeKey,
+        options: BreakerOptions,
+    ) {
+        let known = self.of_routes.get(scope);
+        let is_new = match known {
+            Some(known) => *known != options,
+            None => self.machine.scopes().breaker(scope).is_none(),
+        };
+        if is_new {
+            let order = BreakerOrder::Configure(options.clone());
+            self.of_routes.insert(scope.clone(), options);
+            self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+        }
     }
 
     fn count(&mut self, settled: &Settled) {
-        match settled.evidence.outcome {
-            Outcome::Success => {
-                self.card.successes.fetch_add(1, Relaxed);
-                self.latency.record(settled.record.ended - settled.record.began);
-            }
-            Outcome::Failure => drop(self.card.failures.fetch_add(1, Relaxed)),
-            Outcome::Neutral(_) => {}
+        let Some(running) = self.running.remove(&settled.attempt) else { return };
+        self.seams.registry.ended();
+        let outcome = settled.evidence.outcome;
+        if let Some(card) = running.card {
+            card.ended(outcome);
+        }
+        let Some(card) = &self.card else { return };
+        if outcome == Outcome::Success {
+            self.latency.record(settled.record.ended - settled.record.began);
         }
         self.settled += 1;
         if self.settled < FEW || self.settled.is_multiple_of(FEW) {
-            for (cell, quantile) in [(&self.card.p50_us, 0.5), (&self.card.p95_us, 0.95)] {
+            for (cell, quantile) in [(&card.p50_us, 0.5), (&card.p95_us, 0.95)] {
                 let micros = self.latency.quantile(quantile).as_micros();
                 cell.store(u64::try_from(micros).unwrap_or(u64::MAX), Relaxed);
             }
@@ -205,11 +251,8 @@ impl Handler<Dispatch> for Host {
 
     fn handle(&mut self, message: Dispatch, ctx: &mut Self::Context) {
         let Dispatch { offer, trial, once, breaker } = message;
-        if let Some(options) = breaker
-            && self.machine.scopes().breaker(&offer.scope).is_none()
-        {
-            let order = BreakerOrder::Configure(options);
-            self.step(ctx, Input::Command(Command { scope: offer.scope.clone(), order }));
+        if let Some(options) = breaker {
+            self.configure_route(ctx, &offer.scope, options);
         }
         let offered = Offered { trial, once, deadline: offer.deadline };
         self.offered.insert(offer.attempt, offered);
@@ -231,7 +274,6 @@ impl Handler<Settled> for Host {
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
         let Settled { attempt, evidence, outturn, record } = settled;
-        self.cancels.remove(&attempt);
         self.brought = Some((outturn, record));
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;

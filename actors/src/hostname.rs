@@ -38,6 +38,11 @@ impl HostName {
         Some(Self { scheme: scheme.to_owned(), name, port })
     }
 
+    /// The host that a URL's text names, as [`HostName::of`] does.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::of(&Url::parse(text).ok()?)
+    }
+
     /// The key of the host's lane and actor.
     pub fn key(&self) -> HostKey {
         self.to_string().into()

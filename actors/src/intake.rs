@@ -5,14 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
-use http::header::{AUTHORIZATION, HeaderName};
-use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{CallSpec, FlightKey, Repeat, ScopeKey, Target};
-use spillgate_core::deadline::saturating_add;
-use spillgate_core::policy::Timeouts;
-use url::Url;
-
+use crate::address;
 use crate::deadline::DeadlineWish;
 use crate::error::Error;
 use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
@@ -21,6 +14,13 @@ use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
 use crate::seams::Seams;
 use crate::userinfo;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderName};
+use spillgate_core::advice::ErrorKind;
+use spillgate_core::call::{CallSpec, Repeat, ScopeKey, Target};
+use spillgate_core::deadline::saturating_add;
+use spillgate_core::policy::Timeouts;
+use url::Url;
 
 /// Checks a fetch and fills in what its caller left to the plan.
 pub(crate) fn prepare(
@@ -29,32 +29,29 @@ pub(crate) fn prepare(
     delivery: Delivery,
 ) -> Result<Prepared, Error> {
     let began = Instant::now();
-    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
-    let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
-    if let Some(credentials) = userinfo::take(&mut url) {
-        fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
-    }
-    url.set_fragment(None);
-    for (name, value) in &seams.headers {
-        fetch.headers.entry(name).or_insert_with(|| value.clone());
-    }
+    let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
     let (body, once) = split(std::mem::take(&mut fetch.body));
-    let key =
-        if once.is_none() { key_of(seams, &fetch, &url, &body, (&plan, delivery)) } else { None };
     let (target, route) = target_of(&fetch, &host, &plan);
+    let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
-    let spec = CallSpec {
+    let named = wishes.scope.is_some();
+    let mut spec = CallSpec {
         ticket: fetch.ticket,
         target: target.clone(),
         priority: wishes.priority,
         deadline: deadline_of(&fetch, &plan, began),
-        key,
+        key: None,
         repeat: repeat_of(&fetch, &plan, once.is_some()),
         attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
-        timeout: Some(wishes.timeout.unwrap_or(plan.timeouts.attempt)),
+        timeout: Some(timeouts.attempt),
         breaker: wishes.breaker,
     };
+    if shares(&fetch, &plan, delivery) && once.is_none() {
+        let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
+        let manner = manner_of(&spec, &timeouts);
+        spec.key = seams.keys.key(&fetch.method, &url, &fetch.headers, (bytes, &manner));
+    }
     let safe_url: Arc<str> = (seams.redact)(&url).into();
     let parent = fetch.parent.or_else(|| (seams.parent_of)(&fetch.span));
     let origin = Origin {
@@ -69,7 +66,6 @@ pub(crate) fn prepare(
         priority: wishes.priority,
         began,
     };
-    let timeouts = timeouts_of(&fetch, &plan);
     let order = Order {
         method: fetch.method,
         url,
@@ -82,24 +78,44 @@ pub(crate) fn prepare(
         redirects_max: plan.redirects_max,
         delivery,
     };
-    let breaker = plan.route.and_then(|(_, breaker)| breaker);
+    // A scope that the caller named is not the route's, whose options are meant for its own.
+    let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
     Ok(Prepared { spec, order, once, origin, breaker })
 }
 
-fn key_of(
-    seams: &Seams,
-    fetch: &Fetch,
-    url: &Url,
-    body: &Payload,
-    (plan, delivery): (&CallPlan, Delivery),
-) -> Option<FlightKey> {
-    match (fetch.wishes.sharing, plan.coalesce, delivery) {
-        (Sharing::ByPlan, Coalesce::Identical, Delivery::Whole) => {
-            let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
-            seams.keys.key(&fetch.method, url, &fetch.headers, bytes)
-        }
-        (Sharing::Alone, _, _) | (_, Coalesce::Off, _) | (_, _, Delivery::Stream) => None,
+/// Where the call goes; credentials in the URL become a header, and standing headers are added.
+fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
+    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    address::check_length(url.as_str())?;
+    let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
+    if let Some(credentials) = userinfo::take(&mut url) {
+        fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
     }
+    url.set_fragment(None);
+    for (name, value) in &seams.headers {
+        fetch.headers.entry(name).or_insert_with(|| value.clone());
+    }
+    Ok((url, host))
+}
+
+fn shares(fetch: &Fetch, plan: &CallPlan, delivery: Delivery) -> bool {
+    match (fetch.wishes.sharing, plan.coalesce, delivery) {
+        (Sharing::ByPlan, Coalesce::Identical, Delivery::Whole) => true,
+        (Sharing::Alone, _, _) | (_, Coalesce::Off, _) | (_, _, Delivery::Stream) => false,
+    }
+}
+
+/// What a flight does for all of its callers alike: only who wishes the same shares it.
+fn manner_of(spec: &CallSpec, timeouts: &Timeouts) -> Vec<u8> {
+    let Timeouts { connect, attempt, read_idle } = timeouts;
+    let mut manner = Vec::with_capacity(64);
+    for timeout in [connect, attempt, read_idle] {
+        manner.extend_from_slice(&timeout.as_nanos().to_le_bytes());
+    }
+    manner.extend_from_slice(&spec.attempts_max.unwrap_or_default().to_le_bytes());
+    manner.extend_from_slice(&[spec.repeat as u8, spec.breaker as u8]);
+    manner.extend_from_slice(spec.target.scope.as_bytes());
+    manner
 }
 
 fn timeouts_of(fetch: &Fetch, plan: &CallPlan) -> Timeouts {

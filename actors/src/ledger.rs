@@ -4,13 +4,13 @@
 //! them once the answer is given.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::FlightId;
+use spillgate_core::call::{FlightId, Target};
 use spillgate_core::verdict::{Finality, Offer};
 
 use crate::answer::Response;
@@ -18,7 +18,10 @@ use crate::error::Error;
 use crate::messages::Reply;
 use crate::order::{Ending, Order, Origin, Outturn, Trial};
 use crate::phases::PhaseMarks;
-use crate::record::{AttemptRecord, CallRecord, Decision, SpanContext, Wait, WaitCause};
+use crate::record::{
+    AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, Wait, WaitCause,
+};
+use crate::retry_after;
 use crate::transport::BodyStream;
 
 /// A ticket that waits for its answer.
@@ -34,6 +37,7 @@ pub(crate) struct Caller {
 /// What a new flight takes over from its first caller.
 pub(crate) struct Luggage {
     pub(crate) order: Order,
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
@@ -41,13 +45,24 @@ pub(crate) struct Luggage {
 /// A flight's payload and story.
 pub(crate) struct Work {
     pub(crate) order: Arc<Order>,
+    /// Where the present hop goes.
+    pub(crate) target: Target,
     pub(crate) once: Option<BodyStream>,
     pub(crate) breaker: Option<BreakerOptions>,
-    pub(crate) leader: SpanContext,
+    leader: Leader,
     /// What the latest attempt brought.
     pub(crate) outturn: Option<Outturn>,
     pub(crate) hops: u32,
     story: Story,
+}
+
+/// The call that began a flight, in whose trace the attempts are told.
+struct Leader {
+    context: SpanContext,
+    url: Arc<str>,
+    route: Option<Arc<str>>,
+    /// How many attempts its record told, once it has left.
+    told: Option<usize>,
 }
 
 /// What happened so far, for records.
@@ -70,10 +85,13 @@ struct Waiting {
 }
 
 impl Work {
-    pub(crate) fn new(luggage: Luggage, leader: SpanContext, now: Instant) -> Self {
+    pub(crate) fn new(luggage: Luggage, origin: &Origin, now: Instant) -> Self {
         let waiting = Some(Waiting { since: now, asleep_until: None });
+        let (context, url, route) = (origin.context, origin.url.clone(), origin.route.clone());
+        let leader = Leader { context, url, route, told: None };
         Self {
             order: Arc::new(luggage.order),
+            target: luggage.target,
             once: luggage.once,
             breaker: luggage.breaker,
             leader,
@@ -81,6 +99,30 @@ impl Work {
             hops: 0,
             story: Story { waiting, ..Story::default() },
         }
+    }
+
+    /// The span of the call that began it.
+    pub(crate) fn leader(&self) -> SpanContext {
+        self.leader.context
+    }
+
+    /// A caller leaves while the flight goes on; if it began the flight, what comes is told later.
+    pub(crate) fn left_by(&mut self, caller: &Caller) {
+        if caller.origin.context == self.leader.context {
+            self.leader.told = Some(self.story.attempts.len());
+        }
+    }
+
+    /// What happened since the leader left, told when the flight ends.
+    pub(crate) fn rest(mut self, now: Instant, flight: FlightId) -> Option<FlightRecord> {
+        let mut attempts = self.story.attempts.split_off(self.leader.told?);
+        attempts.extend(self.story.current.map(|trial| {
+            let error = Some(ErrorKind::Cancelled);
+            trial.record(now, Ending { error, ..Ending::default() })
+        }));
+        let Leader { context, url, route, .. } = self.leader;
+        let record = FlightRecord { flight, leader: context, url, route, attempts };
+        (!record.attempts.is_empty()).then_some(record)
     }
 
     /// An attempt goes out: the waiting is over.
@@ -120,17 +162,15 @@ impl Work {
         }
     }
 
-    /// When the upstream wants to be asked again, as its last answer says.
-    pub(crate) fn retry_at(finality: Finality) -> Option<Instant> {
-        match finality {
-            Finality::DeadlineNear { retry_at } => retry_at,
-            Finality::Settled
-            | Finality::AttemptsSpent
-            | Finality::NotRepeatable
-            | Finality::BudgetSpent
-            | Finality::QueueFull
-            | Finality::CircuitOpen => None,
+    /// When the upstream wants to be asked again: as it was understood, or as its last answer says.
+    pub(crate) fn retry_at(&self, now: Instant, finality: Finality) -> Option<Instant> {
+        if let Finality::DeadlineNear { retry_at: Some(at) } = finality {
+            return Some(at);
         }
+        let Some(Ok(arrival)) = &self.outturn else { return None };
+        let status = arrival.head.status;
+        let declined = status.is_client_error() || status.is_server_error();
+        declined.then(|| retry_after::read(&arrival.head.headers, now, SystemTime::now())).flatten()
     }
 }
 
@@ -155,6 +195,8 @@ pub(crate) struct End {
     pub(crate) status: Option<u16>,
     pub(crate) error: Option<ErrorKind>,
     pub(crate) retry_at: Option<Instant>,
+    /// Whether its flight goes on for others.
+    pub(crate) goes_on: bool,
 }
 
 impl Caller {
@@ -163,7 +205,8 @@ impl Caller {
         let mut story = work.map(|work| work.story.clone()).unwrap_or_default();
         story.end_waiting(now);
         if let Some(trial) = story.current.take() {
-            let ending = Ending { error: end.error, status: end.status, ..Ending::default() };
+            let (error, status, goes_on) = (end.error, end.status, end.goes_on);
+            let ending = Ending { status, error, goes_on, ..Ending::default() };
             story.attempts.push(trial.record(now, ending));
         }
         if self.leader.is_some() {
@@ -228,7 +271,36 @@ impl Caller {
 
 /// A call that streams: answered already, but its record waits for the body's end.
 pub(crate) struct Streaming {
-    pub(crate) record: CallRecord,
+    /// Without the attempt, whose own record comes with its end.
+    record: CallRecord,
+    trial: Option<Arc<Trial>>,
+}
+
+impl Streaming {
+    /// A stream whose head is there, with the record of its call so far.
+    pub(crate) fn new(mut record: CallRecord, work: Option<&Work>) -> Self {
+        record.attempts.pop();
+        Self { record, trial: work.and_then(|work| work.story.current.clone()) }
+    }
+
+    /// The record of the call, once its attempt has ended.
+    pub(crate) fn ended(self, attempt: Option<Arc<AttemptRecord>>) -> CallRecord {
+        let Self { mut record, .. } = self;
+        if let Some(attempt) = attempt {
+            record.ended = attempt.ended;
+            record.error = attempt.error;
+            record.attempts.push(attempt);
+        }
+        record
+    }
+
+    /// The record of a call whose stream ends with the client.
+    pub(crate) fn cut(self, now: Instant) -> CallRecord {
+        let (status, error) = (self.record.status, Some(ErrorKind::ShuttingDown));
+        let ending = Ending { status, error, ..Ending::default() };
+        let attempt = self.trial.as_ref().map(|trial| trial.record(now, ending));
+        self.ended(attempt)
+    }
 }
 
 const DECISIONS_MAX: usize = 64;

@@ -5,8 +5,11 @@
 //! [`spillgate_core`] and do what those say; payloads, sockets and records are here, decisions are
 //! not.
 
+mod address;
+mod admission;
 pub mod answer;
 mod attempt;
+pub mod body;
 pub mod coordinator;
 pub mod deadline;
 pub mod door;
@@ -35,5 +38,8 @@ mod trace_ids;
 pub mod transport;
 mod userinfo;
 
+pub use coordinator::Coordinator;
+pub use fetch::Fetch;
 pub use intake::REPEATABLE;
+pub use messages::{Cancel, Drain, Drained, ForceOpen, Inspect, Reload, Reset};
 pub use spillgate_core as core;

@@ -15,8 +15,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix::Message;
-use bytes::Bytes;
+use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
@@ -25,9 +24,10 @@ use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::answer::{Head, Response, StreamingResponse};
+use crate::body::BodyReader;
 use crate::error::Error;
 use crate::order::{Outturn, Prepared, Trial};
 use crate::plan::Plan;
@@ -85,7 +85,7 @@ pub(crate) struct Abort {
 pub(crate) struct Opened {
     pub(crate) attempt: AttemptId,
     pub(crate) head: Head,
-    pub(crate) chunks: mpsc::Receiver<Result<Bytes, Error>>,
+    pub(crate) body: BodyReader,
 }
 
 /// An attempt has ended, and its connection is free or closed.
@@ -124,6 +124,15 @@ pub(crate) struct ScopeOpened {
 pub(crate) struct HostLimit {
     pub(crate) host: HostKey,
     pub(crate) slots_max: u32,
+}
+
+/// A host's way back to its coordinator; weak, or the two would keep each other alive.
+#[derive(Clone)]
+pub(crate) struct Demand {
+    pub(crate) report: WeakRecipient<Report>,
+    pub(crate) opened: WeakRecipient<Opened>,
+    pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
+    pub(crate) host_limit: WeakRecipient<HostLimit>,
 }
 
 /// Asks for the published state of everything.

@@ -110,6 +110,7 @@ pub(crate) struct Ending {
     pub(crate) connection: Option<Connection>,
     pub(crate) response_bytes: u64,
     pub(crate) probe: bool,
+    pub(crate) goes_on: bool,
 }
 
 impl Payload {
@@ -143,6 +144,7 @@ impl Trial {
             request_bytes,
             response_bytes: ending.response_bytes,
             probe: ending.probe,
+            goes_on: ending.goes_on,
         })
     }
 }

@@ -160,11 +160,16 @@ impl PhaseMarks {
                 let end = self.at(Mark::TlsEnd).or_else(|| self.at(Mark::ConnectEnd));
                 self.at(Mark::TlsBegin).map(|b| (b, end.unwrap_or(ended)))
             }
-            Phase::Write => self.at(Mark::WriteBegin).map(|b| {
-                let end = self.at(Mark::WriteEnd).or_else(|| self.at(Mark::Head));
-                (b, end.unwrap_or(ended))
-            }),
-            Phase::Wait => self.at(Mark::WriteEnd).map(|b| (b, or_ended(Mark::Head))),
+            Phase::Write => {
+                // An answer that comes before the body is through ends what is told of writing.
+                let ends = [self.at(Mark::WriteEnd), self.at(Mark::Head)];
+                let end = ends.into_iter().flatten().min();
+                self.at(Mark::WriteBegin).map(|b| (b, end.unwrap_or(ended)))
+            }
+            Phase::Wait => {
+                let (begin, end) = (self.at(Mark::WriteEnd)?, or_ended(Mark::Head));
+                (begin <= end).then_some((begin, end))
+            }
             Phase::Read => self.at(Mark::Head).map(|b| (b, or_ended(Mark::ReadEnd))),
         }
     }
@@ -213,6 +218,28 @@ mod tests {
                 (Phase::Write, ms(10), ms(11)),
                 (Phase::Wait, ms(11), ms(20)),
                 (Phase::Read, ms(20), ms(22)),
+            ]
+        );
+    }
+
+    #[test]
+    fn early_answer_ends_the_writing_and_is_not_waited_for() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let marks = PhaseMarks::new(began);
+        for (mark, ms) in
+            [(Mark::WriteBegin, 1), (Mark::Head, 4), (Mark::WriteEnd, 6), (Mark::ReadEnd, 8)]
+        {
+            marks.note_at(mark, at(ms));
+        }
+        let spans = marks.spans(at(8));
+        let phases: Vec<_> = spans.iter().map(|span| (span.phase, span.from, span.to)).collect();
+        assert_eq!(
+            phases,
+            [
+                (Phase::Acquire, began, at(1)),
+                (Phase::Write, at(1), at(4)),
+                (Phase::Read, at(4), at(8)),
             ]
         );
     }

@@ -19,6 +19,8 @@ use crate::transport::Connection;
 pub enum JournalEntry {
     /// A call ended.
     Call(Arc<CallRecord>),
+    /// A flight ended whose first caller had left before.
+    Flight(Arc<FlightRecord>),
     /// A breaker changed its state.
     Breaker(BreakerEvent),
 }
@@ -103,6 +105,24 @@ pub struct CallRecord {
     pub decisions: Vec<Decision>,
 }
 
+/// What a flight went on to do after its first caller had left: the rest of that call's story.
+///
+/// The attempts of a flight are told in the trace of the call that began it, which is where
+/// `traceparent` pointed; here are those that its own record came too early for.
+#[derive(Debug, Clone)]
+pub struct FlightRecord {
+    /// The flight.
+    pub flight: FlightId,
+    /// The span of the call that began it.
+    pub leader: SpanContext,
+    /// The URL of that call, with secret parts redacted.
+    pub url: Arc<str>,
+    /// The low-cardinality name of that call's path.
+    pub route: Option<Arc<str>>,
+    /// The attempts since, in order.
+    pub attempts: Vec<Arc<AttemptRecord>>,
+}
+
 /// A stretch of waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
@@ -158,6 +178,8 @@ pub struct AttemptRecord {
     pub response_bytes: u64,
     /// Whether it was a breaker's probe.
     pub probe: bool,
+    /// Whether it went on for other callers when this was recorded: a [`FlightRecord`] tells its end.
+    pub goes_on: bool,
 }
 
 /// A decision on a call's way, with its time.

@@ -1,7 +1,7 @@
 //! What the world may read of the actors' state without asking them.
 //!
-//! Cards hold atomics that only the owning actor writes, on the shard's one thread; the maps are
-//! replaced whole. A caller finds in nanoseconds that a circuit is open, where a message would cost
+//! Cards hold atomics that only actors write, on the shard's one thread; the maps are replaced
+//! whole. A caller finds in nanoseconds that a circuit is open, where a message would cost
 //! half a microsecond and a wake-up.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use spillgate_core::breaker::Stance;
 use spillgate_core::call::{HostKey, Priority, ScopeKey};
 use spillgate_core::event::BreakerState;
+use spillgate_core::outcome::Outcome;
 
 /// The published state of one client.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ pub struct Registry {
 /// The published state of one breaker.
 #[derive(Debug)]
 pub struct ScopeCard {
+    epoch: Instant,
     scope: ScopeKey,
     keeper: HostKey,
     state: AtomicU8,
@@ -97,11 +99,7 @@ impl Registry {
     pub fn stance(&self, scope: &str) -> Stance {
         let scopes = self.scopes.load();
         let Some(card) = scopes.get(scope) else { return Stance::Admitting };
-        match card.refuses_until.load(Ordering::Acquire) {
-            ADMITS => Stance::Admitting,
-            FOREVER => Stance::Refusing { until: None },
-            nanos => Stance::Refusing { until: Some(self.epoch + Duration::from_nanos(nanos)) },
-        }
+        card.stance()
     }
 
     /// A scope's breaker, if it was ever configured or open, or is a host's own.
@@ -124,15 +122,25 @@ impl Registry {
         self.hosts.load().values().cloned().collect()
     }
 
+    /// Counts an attempt that goes out.
+    pub(crate) fn started(&self) {
+        let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+        self.running_peak.fetch_max(running, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt that came back.
+    pub(crate) fn ended(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Publishes a host.
-    pub(crate) fn add_host(&self, key: &HostKey) -> Arc<HostCard> {
+    pub(crate) fn add_host(&self, key: &HostKey) {
         let card = Arc::new(HostCard::new(key.clone()));
         self.hosts.rcu(|hosts| {
             let mut hosts = HashMap::clone(hosts);
             hosts.insert(key.clone(), card.clone());
             hosts
         });
-        card
     }
 
     /// Forgets a host and its breakers.
@@ -172,6 +180,7 @@ impl Registry {
 
     fn add_scope(&self, scope: &ScopeKey, keeper: &HostKey) -> Arc<ScopeCard> {
         let card = Arc::new(ScopeCard {
+            epoch: self.epoch,
             scope: scope.clone(),
             keeper: keeper.clone(),
             state: AtomicU8::new(BreakerState::Closed as u8),
@@ -197,10 +206,22 @@ impl ScopeCard {
         &self.keeper
     }
 
-    /// The breaker's state; an open one whose time is up shows as half-open.
-    pub fn state(&self) -> BreakerState {
+    /// How the breaker stands.
+    pub fn stance(&self) -> Stance {
+        match self.refuses_until.load(Ordering::Acquire) {
+            ADMITS => Stance::Admitting,
+            FOREVER => Stance::Refusing { until: None },
+            nanos => Stance::Refusing { until: Some(self.epoch + Duration::from_nanos(nanos)) },
+        }
+    }
+
+    /// The breaker's state at `now`; an open one whose time is up shows as half-open.
+    pub fn state(&self, now: Instant) -> BreakerState {
         match self.state.load(Ordering::Acquire) {
-            state if state == BreakerState::Open as u8 => BreakerState::Open,
+            state if state == BreakerState::Open as u8 => match self.stance() {
+                Stance::Refusing { until: Some(until) } if until <= now => BreakerState::HalfOpen,
+                Stance::Refusing { .. } | Stance::Admitting => BreakerState::Open,
+            },
             state if state == BreakerState::HalfOpen as u8 => BreakerState::HalfOpen,
             _ => BreakerState::Closed,
         }
@@ -224,6 +245,26 @@ impl HostCard {
             p50_us: AtomicU64::new(0),
             p95_us: AtomicU64::new(0),
             tokens_milli: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts an attempt that goes out.
+    pub(crate) fn started(&self, resend: u32) {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        if resend > 0 {
+            self.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+        self.running_peak.fetch_max(running, Ordering::Relaxed);
+    }
+
+    /// Counts an attempt that came back.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Success => drop(self.successes.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Failure => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Neutral(_) => {}
         }
     }
 }

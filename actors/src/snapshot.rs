@@ -1,7 +1,7 @@
 //! The state of a client at one moment, as plain data.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spillgate_core::call::{HostKey, Priority, ScopeKey};
 use spillgate_core::event::BreakerState;
@@ -80,8 +80,9 @@ pub struct BreakerSnapshot {
 impl Snapshot {
     /// Reads the published state; the parts are each true, if not of the very same instant.
     pub(crate) fn of(registry: &Registry, records_dropped: u64) -> Self {
+        let now = Instant::now();
         let mut hosts: Vec<HostSnapshot> =
-            registry.hosts().iter().map(|card| HostSnapshot::of(card, registry)).collect();
+            registry.hosts().iter().map(|card| HostSnapshot::of(card, registry, now)).collect();
         hosts.sort_by(|a, b| a.host.cmp(&b.host));
         let mut breakers: Vec<BreakerSnapshot> = registry
             .scopes()
@@ -89,7 +90,7 @@ impl Snapshot {
             .map(|card| BreakerSnapshot {
                 scope: card.scope().clone(),
                 keeper: card.keeper().clone(),
-                state: card.state(),
+                state: card.state(now),
             })
             .collect();
         breakers.sort_by(|a, b| a.scope.cmp(&b.scope));
@@ -108,8 +109,9 @@ impl Snapshot {
 }
 
 impl HostSnapshot {
-    fn of(card: &HostCard, registry: &Registry) -> Self {
-        let breaker = registry.scope(&card.key).map_or(BreakerState::Closed, |scope| scope.state());
+    fn of(card: &HostCard, registry: &Registry, now: Instant) -> Self {
+        let own = registry.scope(&card.key);
+        let breaker = own.map_or(BreakerState::Closed, |scope| scope.state(now));
         let tokens = u32::try_from(card.tokens_milli.load(Relaxed)).unwrap_or(u32::MAX);
         Self {
             host: card.key.clone(),

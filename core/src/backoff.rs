@@ -18,6 +18,19 @@ pub struct BackoffOptions {
     pub cap: Duration,
     /// How the delay is drawn.
     pub jitter: Jitter,
+    /// The ceiling of the first delay after the server asked to be asked less without saying when.
+    pub base_throttled: Duration,
+    /// How a time that the server names is taken.
+    pub hint: HintUse,
+}
+
+/// How a time that the server names (`Retry-After`) is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HintUse {
+    /// Never earlier, spread over half of it again; the whole host keeps it.
+    Obey,
+    /// Between the delay drawn and so much more; it binds this retry alone.
+    Clamp(Duration),
 }
 
 /// How a delay is drawn below its ceiling.
@@ -38,11 +51,29 @@ impl Default for BackoffOptions {
             factor: 2.0,
             cap: Duration::from_secs(10),
             jitter: Jitter::Full,
+            base_throttled: Duration::from_secs(1),
+            hint: HintUse::Obey,
         }
     }
 }
 
 impl BackoffOptions {
+    /// The delays of the AWS SDKs' standard mode, as of 2026: from 50 ms, or 1 s after throttling,
+    /// to 20 s; a named time holds within 5 s above the delay drawn (aws-sdk-java-v2#6925).
+    pub fn aws_standard() -> Self {
+        Self {
+            base: Duration::from_millis(50),
+            cap: Duration::from_secs(20),
+            hint: HintUse::Clamp(Duration::from_secs(5)),
+            ..Self::default()
+        }
+    }
+
+    /// The schedule after the server asked to be asked less.
+    pub fn throttled(&self) -> Self {
+        Self { base: self.base.max(self.base_throttled), ..self.clone() }
+    }
+
     /// The delay before retry number `retry`, counted from 1; any number is safe.
     pub fn delay(&self, retry: u32, rng: &mut Rng) -> Duration {
         let ceiling = self.ceiling(retry);
@@ -91,5 +122,26 @@ mod tests {
         assert!(draws.iter().all(|delay| *delay <= options.base));
         assert!(draws.iter().any(|delay| *delay < options.base / 10));
         assert!(draws.iter().any(|delay| *delay > options.base * 9 / 10));
+    }
+
+    #[test]
+    fn throttling_starts_at_a_second_and_never_below_the_base() {
+        let throttled = BackoffOptions::default().throttled();
+        let seconds: Vec<u64> = (1..=5).map(|retry| throttled.ceiling(retry).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 10]);
+        let base = Duration::from_secs(3);
+        let slow = BackoffOptions { base, ..BackoffOptions::default() };
+        assert_eq!(slow.throttled().ceiling(1), base);
+    }
+
+    #[test]
+    fn aws_delays_double_from_fifty_milliseconds_to_twenty_seconds() {
+        let options = BackoffOptions::aws_standard();
+        let ms = |options: &BackoffOptions| {
+            (1..=10).map(|retry| options.ceiling(retry).as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(ms(&options), [50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 20_000]);
+        let throttled = ms(&options.throttled());
+        assert_eq!(throttled[..6], [1_000, 2_000, 4_000, 8_000, 16_000, 20_000]);
     }
 }

@@ -5,11 +5,13 @@
 //! a refusal, or by its own deadline, whichever comes first.
 
 mod awaiting;
+mod foresight;
 mod patience;
 pub mod port;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, Target, Ticket};
 use crate::coordinator::awaiting::Awaiting;
+use crate::coordinator::foresight::Foresight;
 use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
@@ -34,11 +37,19 @@ pub struct Coordinator {
     sleepers: BTreeSet<(Instant, FlightId)>,
     /// Sleepers that a probe's verdict wakes sooner.
     awaiting: Awaiting,
+    foresight: Foresight,
     /// Attempts on the wire, with the target whose lane and slot they hold.
-    running: BTreeMap<AttemptId, Target>,
+    running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
     serial: u64,
     draining: bool,
+}
+
+/// An attempt on the wire.
+#[derive(Debug)]
+struct Sent {
+    target: Target,
+    at: Instant,
 }
 
 impl Coordinator {
@@ -51,6 +62,7 @@ impl Coordinator {
             patience: Patience::default(),
             sleepers: BTreeSet::new(),
             awaiting: Awaiting::default(),
+            foresight: Foresight::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -60,6 +72,7 @@ impl Coordinator {
 
     /// Takes one input; what follows from it is fetched with [`Coordinator::next_action`].
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.queue.tick(now);
         match input {
             Input::Submit(spec) => self.submit(now, &spec),
             Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
@@ -74,7 +87,10 @@ impl Coordinator {
                     self.queue.set_lane(&lane, slots_max);
                 }
             }
-            Input::DropLane(lane) => self.queue.drop_lane(&lane),
+            Input::DropLane(lane) => {
+                self.queue.drop_lane(&lane);
+                self.foresight.forget(&lane);
+            }
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
                 self.queue.set_max(queue_max);
@@ -96,33 +112,8 @@ impl Coordinator {
     pub fn next_wake(&self) -> Option<Instant> {
         let sleeper = self.sleepers.first().map(|(at, _)| *at);
         let deadline = self.patience.next_end();
-        sleeper.into_iter().chain(deadline).min()
-    }
-
-    /// The queue.
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// The flights.
-    pub fn flights(&self) -> &Flights {
-        &self.flights
-    }
-
-    /// The slots over all hosts.
-    pub fn global(&self) -> &Slots {
-        &self.global
-    }
-
-    /// Whether nothing waits, runs or sleeps.
-    pub fn is_idle(&self) -> bool {
-        self.flights.is_empty()
-            && self.queue.is_empty()
-            && self.running.is_empty()
-            && self.sleepers.is_empty()
-            && self.awaiting.is_empty()
-            && self.patience.is_empty()
-            && self.global.taken() == 0
+        let release = self.queue.next_release();
+        sleeper.into_iter().chain(deadline).chain(release).min()
     }
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
@@ -140,7 +131,10 @@ impl Coordinator {
         match self.flights.enter(now, spec) {
             Entry::Began(flight) => {
                 self.actions.push_back(Action::Begin(flight, ticket));
-                self.enqueue(flight);
+                match self.too_late_at(now, flight) {
+                    Some(until) => self.fail(flight, Gate::Slot, Some(until)),
+                    None => self.enqueue(flight),
+                }
             }
             Entry::Joined(flight) => {
                 self.actions.push_back(Action::Join(flight, ticket));
@@ -186,10 +180,11 @@ impl Coordinator {
         verdict: Verdict,
         onward: Option<Target>,
     ) {
-        let Some(target) = self.running.remove(&attempt) else { return };
+        let Some(Sent { target, at }) = self.running.remove(&attempt) else { return };
         self.global.give();
         self.queue.give(&target.lane);
         if !matches!(verdict, Verdict::Refused(_)) {
+            self.foresight.record(&target.lane, now.saturating_duration_since(at));
             self.rouse(&target.scope);
         }
         let id = attempt.flight;
@@ -221,8 +216,8 @@ impl Coordinator {
 
     fn close(&mut self) {
         self.draining = true;
-        for (attempt, target) in &self.running {
-            let abort = Action::Abort(target.clone(), *attempt, AbortCause::Cancelled);
+        for (attempt, sent) in &self.running {
+            let abort = Action::Abort(sent.target.clone(), *attempt, AbortCause::Cancelled);
             self.actions.push_back(abort);
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
@@ -275,6 +270,7 @@ impl Coordinator {
             scope: flight.target.scope.clone(),
             deadline,
             useful_min,
+            useful_max: budget / 2,
             resend: flight.tries - 1,
             cost: flight.cost,
             attempts_max: flight.attempts_max,
@@ -282,7 +278,8 @@ impl Coordinator {
             repeat: flight.repeat,
             breaker: flight.breaker,
         };
-        self.running.insert(attempt, flight.target.clone());
+        flight.offered = Some(deadline);
+        self.running.insert(attempt, Sent { target: flight.target.clone(), at: now });
         self.actions.push_back(Action::Dispatch(flight.target.clone(), offer));
     }
 
@@ -290,11 +287,27 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
         let (lane, rank) = (flight.target.lane.clone(), flight.rank());
-        match self.queue.push(id, &lane, rank) {
+        if self.global.has_free() && self.queue.is_clear(&lane) {
+            // A queue that is full of one host's calls must not stop another's.
+            self.queue.pass(id, &lane, rank);
+            flight.arrival = self.queue.arrival(id);
+            return;
+        }
+        let pushed = self.queue.push(id, &lane, rank);
+        flight.arrival = self.queue.arrival(id);
+        match pushed {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
         }
+    }
+
+    /// Lets a flight wait at the place that it left for its turn.
+    fn requeue(&mut self, id: FlightId) {
+        let Some(flight) = self.flights.of_mut(id) else { return };
+        let Some(arrival) = flight.arrival else { return self.enqueue(id) };
+        flight.stage = Stage::Queued;
+        self.queue.put_back(id, &flight.target.lane, flight.rank(), arrival);
     }
 
     fn sleep(&mut self, id: FlightId, at: Instant) {

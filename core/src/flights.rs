@@ -42,6 +42,10 @@ pub struct Flight {
     pub has_result: bool,
     /// What its next attempt costs.
     pub cost: Cost,
+    /// The deadline that its latest offer told.
+    pub offered: Option<Instant>,
+    /// Its latest place in the queue.
+    pub arrival: Option<u64>,
     key: Option<FlightKey>,
     waiters: BTreeMap<Ticket, Waiter>,
 }
@@ -193,6 +197,8 @@ impl Flight {
             tries: 0,
             has_result: false,
             cost: Cost::Free,
+            offered: None,
+            arrival: None,
             key: spec.key,
             waiters: BTreeMap::from([(spec.ticket, waiter)]),
         }

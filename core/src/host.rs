@@ -1,6 +1,7 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
-//! An offer passes its gates in one turn (deadline, pace, slot, budget, breaker), the breaker last
+//! An offer passes its gates in one turn (deadline, pace, rate, slot, budget,
+//! breaker), the breaker last
 //! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
@@ -10,22 +11,26 @@ mod operating;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
+use crate::allowance::{Allowances, QuotaUse};
+use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
+use crate::latencies::Latencies;
 use crate::limit::{Limit, Load};
 use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::pace::Pace;
 use crate::policy::HostPolicy;
+use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Gate, Offer, Refusal, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -111,6 +116,9 @@ pub struct Host {
     slots: Slots,
     limit: Limit,
     pace: Pace,
+    allowances: Allowances,
+    rate: Option<Rate>,
+    latencies: Latencies,
     budget: Budget,
     running: BTreeMap<AttemptId, Running>,
     actions: VecDeque<Action>,
@@ -134,8 +142,11 @@ impl Host {
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
             key,
+            rate: policy.rate.map(Rate::new),
             policy,
             pace: Pace::default(),
+            allowances: Allowances::default(),
+            latencies: Latencies::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             last_serial: 0,
@@ -180,15 +191,15 @@ impl Host {
         &self.scopes
     }
 
-    /// Until when the server asked to be left alone.
+    /// Until when the server asked to be left alone, or a quota of it is used up.
     pub fn held_until(&self, now: Instant) -> Option<Instant> {
-        self.pace.held_until(now)
+        self.pace.held_until(now).max(self.allowances.held_until(now))
     }
 
     /// Whether nothing would be lost by forgetting this host: nothing runs, everything is closed.
     pub fn is_idle(&self, now: Instant) -> bool {
         self.running.is_empty()
-            && self.pace.held_until(now).is_none()
+            && self.held_until(now).is_none()
             && self.limit.next_rest().is_none()
             && self.scopes.is_forgettable()
     }
@@ -206,22 +217,34 @@ impl Host {
 
     fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
         let left = offer.deadline.saturating_duration_since(now);
-        if left.is_zero() || left < offer.useful_min {
+        if left.is_zero() || left < self.useful_min(offer) {
             return Err(Refusal { gate: Gate::Deadline, until: None });
         }
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
             return Err(Refusal { gate: Gate::Pace, until: Some(until) });
         }
+        if let Some(until) = self.allowances.wait_until(now, &offer.scope, &mut self.rng) {
+            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+        }
+        if let Some(Err(until)) = self.rate.map(|rate| rate.ready(now)) {
+            return Err(Refusal { gate: Gate::Rate, until: Some(until) });
+        }
         if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal { gate: Gate::Slot, until: None });
         }
-        if offer.cost == Cost::Token && !self.budget.has_token() {
+        if !self.budget.affords(offer.cost) {
             return Err(Refusal { gate: Gate::Budget, until: None });
         }
         match offer.breaker {
             BreakerUse::Bypassed => Ok(None),
             BreakerUse::Guarded => self.ask_breaker(now, &offer.scope).map(Some),
         }
+    }
+
+    /// The least time left that is of use: what the route usually takes, once that is known.
+    fn useful_min(&self, offer: &Offer) -> Duration {
+        let p95 = self.latencies.p95(&offer.scope).filter(|_| !offer.useful_min.is_zero());
+        p95.map_or(offer.useful_min, |p95| offer.useful_min.max(p95.min(offer.useful_max)))
     }
 
     fn ask_breaker(&mut self, now: Instant, scope: &ScopeKey) -> Result<Pass, Refusal> {
@@ -239,9 +262,11 @@ impl Host {
             let taking = self.slots.take();
             debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
         }
-        if offer.cost == Cost::Token {
-            let payment = self.budget.spend();
-            debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
+        let payment = self.budget.spend(offer.cost);
+        debug_assert_eq!(payment, Payment::Paid, "the budget gate was asked");
+        self.allowances.spend(&offer.scope);
+        if let Some(rate) = &mut self.rate {
+            rate.take(now);
         }
         let attempt = offer.attempt;
         let timeout = offer.timeout.unwrap_or(self.policy.timeouts.attempt);
@@ -268,10 +293,21 @@ impl Host {
             self.announce(event);
         }
         if evidence.outcome == Outcome::Success {
-            self.budget.earn();
+            self.budget.earn(running.offer.cost);
+            if let Some(took) = evidence.took {
+                self.latencies.record(&running.offer.scope, took);
+            }
         }
-        if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
+        let hint_use = self.policy.retry.backoff.hint;
+        if let (Some(hint), Some(429 | 503), HintUse::Obey) =
+            (evidence.hint, evidence.status, hint_use)
+        {
             self.pace.hold(now, hint);
+        }
+        if let (Some(quota), QuotaUse::Obey) = (evidence.quota, self.policy.quota) {
+            let scope = &running.offer.scope;
+            let others = self.running.values().filter(|other| other.offer.scope == *scope);
+            self.allowances.learn(now, scope, quota, others.count() as u64);
         }
         let verdict = self.judge(now, &running, &evidence);
         self.report(attempt, verdict);

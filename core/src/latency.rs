@@ -10,18 +10,24 @@ use std::time::Duration;
 pub struct Latency {
     counts: [u32; BUCKETS],
     total: u32,
+    fade_at: u32,
 }
 
 impl Default for Latency {
     fn default() -> Self {
-        Self { counts: [0; BUCKETS], total: 0 }
+        Self::fading_at(FADE_AT)
     }
 }
 
 impl Latency {
+    /// No latencies; old ones fade once there are `fade_at`.
+    pub fn fading_at(fade_at: u32) -> Self {
+        Self { counts: [0; BUCKETS], total: 0, fade_at: fade_at.max(1) }
+    }
+
     /// Counts one attempt.
     pub fn record(&mut self, latency: Duration) {
-        if self.total >= FADE_AT {
+        if self.total >= self.fade_at {
             self.counts.iter_mut().for_each(|count| *count /= 2);
             self.total = self.counts.iter().sum();
         }

@@ -3,10 +3,12 @@
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
 //! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
-//! [`queue`], [`flights`], [`hedge`], [`pace`]) never import each other; the two machines
-//! [`host`] (supply) and [`coordinator`] (demand) compose them and never import each other either.
+//! [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`]) never import each other;
+//! the two machines [`host`] (supply) and [`coordinator`] (demand) compose them and never import
+//! each other either.
 
 pub mod advice;
+pub mod allowance;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
@@ -17,14 +19,18 @@ pub mod event;
 pub mod flights;
 pub mod hedge;
 pub mod host;
+pub mod latencies;
 pub mod latency;
 pub mod limit;
 pub mod outcome;
 pub mod pace;
 pub mod policy;
 pub mod queue;
+pub mod quota;
+pub mod rate;
 pub mod rng;
 pub mod scopes;
 pub mod slots;
+pub mod turnover;
 pub mod verdict;
 pub mod window;

@@ -2,8 +2,8 @@
 //!
 //! A hundred clients with six fixed slots each keep an overloaded upstream overloaded for minutes;
 //! clients that shrink to one slot let it recover in seconds (docs/defaults.md). Two signals move
-//! the limit, judged once a round, when each slot has settled about once. Attempts that time out
-//! halve it. A standing queue takes one away: the *least* latency of a round against the least of
+//! the limit, judged once a round, when each slot has settled about once. Attempts that time out in
+//! two rounds running halve it, and in each further one. A standing queue takes one away: the *least* latency of a round against the least of
 //! the last minutes, as in Vegas and `CoDel`, because a burst or a slow route raises an average and a
 //! queue raises the minimum. A good round gives one back.
 
@@ -49,6 +49,8 @@ pub struct Limit {
     settled: Option<Instant>,
     /// When it was last lowered.
     cut: Option<Instant>,
+    /// Rounds in a row in which too many timed out.
+    late_rounds: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +87,16 @@ impl Limit {
     /// A limit at its ceiling.
     pub fn new(ceiling: u32, options: LimitOptions) -> Self {
         let baseline = Baseline::default();
-        Self { options, ceiling, current: ceiling, round: None, baseline, settled: None, cut: None }
+        Self {
+            options,
+            ceiling,
+            current: ceiling,
+            round: None,
+            baseline,
+            settled: None,
+            cut: None,
+            late_rounds: 0,
+        }
     }
 
     /// Learns how one attempt ended.
@@ -139,6 +150,9 @@ impl Limit {
         let Some(round) = self.round.take_if(|round| round.is_over(now, self.current)) else {
             return;
         };
+        let all = f64::from(round.answered + round.timed_out);
+        let is_late = f64::from(round.timed_out) >= TIMEOUT_SHARE * all;
+        self.late_rounds = if is_late { self.late_rounds.saturating_add(1) } else { 0 };
         let judged = self.judged(round);
         if judged < self.current {
             self.cut = Some(now);
@@ -148,9 +162,10 @@ impl Limit {
 
     fn judged(&self, round: Round) -> u32 {
         let floor = self.options.floor.clamp(1, self.ceiling.max(1)).min(self.ceiling);
-        let all = f64::from(round.answered + round.timed_out);
-        if f64::from(round.timed_out) >= TIMEOUT_SHARE * all {
-            return (self.current / 2).max(floor);
+        match self.late_rounds {
+            0 => {}
+            1 => return self.current,
+            _ => return (self.current / 2).max(floor),
         }
         let queued = match self.options.kind {
             LimitKind::Vegas => self.queued(round),
@@ -279,7 +294,7 @@ mod tests {
             let mut bench = Bench::new(kind);
             bench.second(10);
             let falling: Vec<u32> = (0..4).map(|_| bench.time_out()).collect();
-            assert_eq!(falling, [3, 1, 1, 1]);
+            assert_eq!(falling, [6, 3, 1, 1]);
             let seconds = (1..=10).find(|_| bench.second(10) == 6);
             assert!(seconds.is_some_and(|seconds| (2..=5).contains(&seconds)), "{seconds:?}");
         }
@@ -322,7 +337,7 @@ mod tests {
     fn rest_gives_the_ceiling_back() {
         let mut bench = Bench::new(LimitKind::Vegas);
         assert_eq!(bench.limit.next_rest(), None);
-        bench.time_out();
+        (0..2).for_each(|_| assert!(bench.time_out() > 1));
         let due = bench.limit.next_rest().expect("it is below its ceiling");
         bench.limit.rest(due.checked_sub(Duration::from_millis(1)).unwrap());
         assert_eq!(bench.limit.current(), 3);

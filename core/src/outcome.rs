@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
+use crate::quota::Quota;
 
 /// What an attempt says about the upstream's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,6 +57,8 @@ pub struct Evidence {
     pub hint: Option<Instant>,
     /// How long the attempt took; of a streamed answer, to its head.
     pub took: Option<Duration>,
+    /// What the answer tells of the upstream's quota.
+    pub quota: Option<Quota>,
 }
 
 impl Evidence {
@@ -63,13 +66,21 @@ impl Evidence {
     pub fn of_status(status: u16, hint: Option<Instant>) -> Self {
         let outcome = Outcome::of_status(status);
         let exposure = Exposure::MaybeSent;
-        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None }
+        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None, quota: None }
     }
 
     /// The evidence of an attempt that ended in an error.
     pub fn of_error(kind: ErrorKind, exposure: Exposure) -> Self {
         let outcome = Outcome::of_error(kind);
-        Self { outcome, kind: Some(kind), status: None, exposure, hint: None, took: None }
+        Self {
+            outcome,
+            kind: Some(kind),
+            status: None,
+            exposure,
+            hint: None,
+            took: None,
+            quota: None,
+        }
     }
 
     /// The same, of an attempt that took this long.
@@ -77,11 +88,24 @@ impl Evidence {
         Self { took: Some(took), ..self }
     }
 
+    /// Whether the server asked to be asked less: a 429, or a 503 that names a time to come.
+    pub fn is_throttled(&self, now: Instant) -> bool {
+        self.outcome == Outcome::Neutral(Neutral::Throttled)
+            || (self.status == Some(503) && self.hint.is_some_and(|hint| hint > now))
+    }
+
     /// Whether another attempt could do better, as far as the answer itself says.
     pub fn is_retryable(&self) -> bool {
         match (self.kind, self.status) {
             (Some(kind), _) => is_retryable_kind(kind),
-            (None, Some(status)) => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            (None, Some(status)) => match self.outcome {
+                Outcome::Success => false,
+                // Somebody looked closer than at the status.
+                Outcome::Failure if Outcome::of_status(status) != Outcome::Failure => true,
+                Outcome::Failure | Outcome::Neutral(_) => {
+                    matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
+                }
+            },
             (None, None) => false,
         }
     }
@@ -176,6 +200,15 @@ mod tests {
         assert!(kind(ErrorKind::ConnectionTerminated) && kind(ErrorKind::HttpResponseIncomplete));
         assert!(!kind(ErrorKind::TlsCertificateError) && !kind(ErrorKind::Cancelled));
         assert!(!kind(ErrorKind::DnsError) && !kind(ErrorKind::HttpResponseBodySize));
+    }
+
+    #[test]
+    fn judged_answers_are_retryable_by_their_judgement() {
+        let judged = |status, outcome| {
+            Evidence { outcome, ..Evidence::of_status(status, None) }.is_retryable()
+        };
+        assert!(judged(200, Outcome::Failure) && judged(404, Outcome::Failure));
+        assert!(!judged(503, Outcome::Success) && judged(503, Outcome::Failure));
     }
 
     #[test]

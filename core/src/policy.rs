@@ -6,10 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::allowance::QuotaUse;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
 use crate::limit::LimitOptions;
+use crate::rate::RateOptions;
 
 /// What applies to the calls of one host.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +28,10 @@ pub struct HostPolicy {
     pub concurrency: u32,
     /// How the limit moves below that ceiling.
     pub limit: LimitOptions,
+    /// The most attempts over time; `None` sets no bound.
+    pub rate: Option<RateOptions>,
+    /// Whether quotas that the server tells of are minded.
+    pub quota: QuotaUse,
 }
 
 /// The bounds within one attempt.
@@ -81,6 +87,8 @@ impl Default for HostPolicy {
             breaker: BreakerOptions::standard(),
             concurrency: 6,
             limit: LimitOptions::default(),
+            rate: None,
+            quota: QuotaUse::Obey,
         }
     }
 }
@@ -105,6 +113,17 @@ impl Default for RetryOptions {
     }
 }
 
+impl RetryOptions {
+    /// The standard mode of the AWS SDKs, as of 2026: three attempts, short delays, a quota.
+    pub fn aws_standard() -> Self {
+        Self {
+            attempts_max: 3,
+            backoff: BackoffOptions::aws_standard(),
+            budget: BudgetOptions::aws_standard(),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { global: 24, queue_max: 1_000, calls_max: 10_000, hosts_max: 10_000 }
@@ -119,6 +138,12 @@ impl HostPolicy {
         self.check_breaker()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
+        }
+        if let Some(RateOptions { per_second, burst }) = self.rate
+            && !(per_second.is_finite() && per_second > 0.0 && burst > 0)
+        {
+            let problem = format!("{per_second} a second in bursts of {burst} lets no call pass");
+            return Err(PolicyError { setting: "rate", problem });
         }
         if self.limit.floor > self.concurrency {
             let (floor, ceiling) = (self.limit.floor, self.concurrency);
@@ -176,6 +201,9 @@ impl HostPolicy {
         if !(0.0..=1.0).contains(&ratio) {
             let problem = format!("a ratio of {ratio} is no share; expected 0 to 1");
             return Err(PolicyError { setting: "retry.budget", problem });
+        }
+        if !(budget.price >= 0.0 && budget.price_throttled >= 0.0) {
+            return refuse("retry.budget", "a price must not be negative");
         }
         if !(budget.initial >= 0.0 && budget.cap >= 0.0 && budget.cap.is_finite()) {
             return refuse("retry.budget", "credit and cap must not be negative");

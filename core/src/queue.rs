@@ -4,9 +4,15 @@
 //! most urgent head runs first, the oldest among equals; every tenth turn goes to the oldest of the
 //! less urgent, so that nothing waits for ever behind hot traffic. The same holds within each lane:
 //! a lane whose turns never fall on a tenth of all would starve its own. When the queue is full the
-//! newest of the least urgent is shed first.
+//! newest of the least urgent is shed first. Once the oldest of a lane's rank has waited for a second
+//! the newest goes first, but for every tenth turn: an overload then costs some their answer instead
+//! of making everybody's late.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use crate::call::{FlightId, HostKey, Priority};
 
@@ -19,9 +25,12 @@ pub struct Queue {
     waiting: [BTreeMap<u64, FlightId>; RANKS],
     /// The heads of lanes with a free slot, by rank and age: what the next turn looks at.
     heads: [BTreeMap<u64, HostKey>; RANKS],
+    /// Lanes that are held, with the end of each hold.
+    holds: BTreeSet<(Instant, HostKey)>,
     queue_max: usize,
     arrivals: u64,
     turns: u64,
+    now: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -30,8 +39,12 @@ struct Lane {
     shown: [Option<u64>; RANKS],
     /// Turns that passed over something less urgent, since one was given to it.
     passed: u64,
+    /// Turns that passed over something older, since one was given to it.
+    skipped: u64,
     running: u32,
     slots_max: u32,
+    /// Until when no turn falls on it.
+    held: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +52,8 @@ struct Place {
     lane: HostKey,
     rank: Priority,
     arrival: u64,
+    /// Since when it waits at this rank, if anybody told the time.
+    since: Option<Instant>,
 }
 
 /// What became of a flight that wants to wait.
@@ -60,9 +75,11 @@ impl Queue {
             places: BTreeMap::new(),
             waiting: Default::default(),
             heads: Default::default(),
+            holds: BTreeSet::new(),
             queue_max,
             arrivals: 0,
             turns: 0,
+            now: None,
         }
     }
 
@@ -75,10 +92,43 @@ impl Queue {
         self.refresh(lane);
     }
 
+    /// Lets no turn fall on a lane before `until`; what waits there keeps its order.
+    pub fn hold(&mut self, lane: &HostKey, until: Instant) {
+        let is_over = self.now.is_some_and(|now| until <= now);
+        if let Some(known) = self.lanes.get_mut(lane).filter(|_| !is_over) {
+            if let Some(before) = known.held.replace(until) {
+                self.holds.remove(&(before, lane.clone()));
+            }
+            self.holds.insert((until, lane.clone()));
+            self.refresh(lane);
+        }
+    }
+
+    /// Tells the time: waits count from it, and holds whose time is over end.
+    pub fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
+        while let Some((until, lane)) = self.holds.pop_first() {
+            if until > now {
+                self.holds.insert((until, lane));
+                return;
+            }
+            if let Some(known) = self.lanes.get_mut(&lane) {
+                known.held = None;
+            }
+            self.refresh(&lane);
+        }
+    }
+
+    /// When the next hold of a lane ends.
+    pub fn next_release(&self) -> Option<Instant> {
+        self.holds.first().map(|(until, _)| *until)
+    }
+
     /// Forgets a lane that holds nothing; a busy one stays.
     pub fn drop_lane(&mut self, lane: &HostKey) {
         if self.lanes.get(lane).is_some_and(Lane::is_idle) {
             self.lanes.remove(lane);
+            self.holds.retain(|(_, held)| held != lane);
         }
     }
 
@@ -95,10 +145,26 @@ impl Queue {
             self.remove(shed);
             pushed = Pushed::Shed(shed);
         }
-        self.arrivals += 1;
-        let place = Place { lane: lane.clone(), rank, arrival: self.arrivals };
-        self.insert(flight, place);
+        self.pass(flight, lane, rank);
         pushed
+    }
+
+    /// Takes in a flight that goes out in this very turn, which no bound on waiting is meant for.
+    pub fn pass(&mut self, flight: FlightId, lane: &HostKey, rank: Priority) {
+        self.arrivals += 1;
+        let place = Place { lane: lane.clone(), rank, arrival: self.arrivals, since: self.now };
+        self.insert(flight, place);
+    }
+
+    /// Lets a flight wait where it would if it had never had its turn; it is never shed for that.
+    pub fn put_back(&mut self, flight: FlightId, lane: &HostKey, rank: Priority, arrival: u64) {
+        let place = Place { lane: lane.clone(), rank, arrival, since: self.now };
+        self.insert(flight, place);
+    }
+
+    /// When a waiting flight came, as a number that grows with each push.
+    pub fn arrival(&self, flight: FlightId) -> Option<u64> {
+        self.places.get(&flight).map(|place| place.arrival)
     }
 
     /// Takes a flight out, wherever it waits; one that does not wait is no error.
@@ -120,16 +186,17 @@ impl Queue {
         let Some(place) = self.places.get(&flight).cloned() else { return };
         if place.rank != rank {
             self.remove(flight);
-            self.insert(flight, Place { rank, ..place });
+            self.insert(flight, Place { rank, since: self.now, ..place });
         }
     }
 
     /// Takes the flight whose turn it is, and a slot of its lane for it.
     pub fn pop(&mut self) -> Option<FlightId> {
         let rank = self.next_rank()?;
-        let key = self.heads.get(rank)?.values().next()?;
-        let lane = self.lanes.get_mut(key)?;
-        let flight = lane.turn(rank)?;
+        let key = self.heads.get(rank)?.values().next()?.clone();
+        let is_pressed = self.is_pressed(&key, rank);
+        let lane = self.lanes.get_mut(&key)?;
+        let flight = lane.turn(rank, is_pressed)?;
         self.turns += 1;
         self.remove(flight);
         Some(flight)
@@ -170,14 +237,46 @@ impl Queue {
         self.lanes.get(lane).map_or(0, |lane| lane.running)
     }
 
+    /// Until when no turn falls on a lane.
+    pub fn held_until(&self, lane: &HostKey) -> Option<Instant> {
+        self.lanes.get(lane)?.held
+    }
+
     /// How many lanes are known.
     pub fn lanes(&self) -> usize {
         self.lanes.len()
     }
 
+    /// Whether a flight of this lane would be next: the lane has a slot, and nobody else could go.
+    pub fn is_clear(&self, lane: &HostKey) -> bool {
+        let nobody = self.heads.iter().all(BTreeMap::is_empty);
+        nobody && self.lanes.get(lane).is_some_and(Lane::has_slot)
+    }
+
+    /// How many go before a flight that comes to a lane with this rank; `None` if it can go at once.
+    pub fn ahead(&self, lane: &HostKey, rank: Priority) -> Option<usize> {
+        let known = self.lanes.get(lane).filter(|known| !known.has_slot())?;
+        let own = usize::from(!self.is_pressed(lane, rank.index()));
+        Some(known.ranks.iter().take(rank.index() + own).map(BTreeMap::len).sum())
+    }
+
+    /// How many flights of a lane may run at once.
+    pub fn slots_max(&self, lane: &HostKey) -> u32 {
+        self.lanes.get(lane).map_or(0, |lane| lane.slots_max)
+    }
+
     /// Whether a lane is known.
     pub fn has_lane(&self, lane: &HostKey) -> bool {
         self.lanes.contains_key(lane)
+    }
+
+    /// Whether waits have grown so long that the newest of a lane's rank goes first.
+    fn is_pressed(&self, lane: &HostKey, rank: usize) -> bool {
+        let entries = self.lanes.get(lane).and_then(|lane| lane.ranks.get(rank));
+        let oldest = entries.and_then(|entries| entries.values().next());
+        let since = oldest.and_then(|flight| self.places.get(flight)?.since);
+        let waited = self.now.zip(since).map(|(now, since)| now.saturating_duration_since(since));
+        waited.is_some_and(|waited| waited >= NEWEST_FIRST_AFTER)
     }
 
     fn insert(&mut self, flight: FlightId, place: Place) {
@@ -214,7 +313,7 @@ impl Queue {
     /// Shows a lane's heads to the next turn if it has a slot, and hides them if not.
     fn refresh(&mut self, key: &HostKey) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        let has_slot = lane.running < lane.slots_max;
+        let has_slot = lane.has_slot();
         for ((entries, shown), heads) in lane.ranks.iter().zip(&mut lane.shown).zip(&mut self.heads)
         {
             let head = entries.keys().next().copied().filter(|_| has_slot);
@@ -234,14 +333,22 @@ impl Queue {
 
 impl Lane {
     fn new(slots_max: u32) -> Self {
-        Self { ranks: Default::default(), shown: [None; RANKS], passed: 0, running: 0, slots_max }
+        Self {
+            ranks: Default::default(),
+            shown: [None; RANKS],
+            passed: 0,
+            skipped: 0,
+            running: 0,
+            slots_max,
+            held: None,
+        }
     }
 
     /// The flight that runs in a slot of this lane when the lane's turn falls on `rank`.
-    fn turn(&mut self, rank: usize) -> Option<FlightId> {
+    fn turn(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
         let heads = self.ranks.iter().skip(rank + 1).filter_map(BTreeMap::first_key_value);
         let less_urgent = heads.min_by_key(|(arrival, _)| **arrival).map(|(_, flight)| *flight);
-        let head = self.ranks.get(rank)?.values().next().copied();
+        let head = self.head(rank, is_pressed);
         self.running += 1;
         let is_given_away = self.ranks.iter().take(rank).any(|entries| !entries.is_empty());
         if less_urgent.is_none() || is_given_away {
@@ -251,6 +358,23 @@ impl Lane {
         if self.passed == 0 { less_urgent } else { head }
     }
 
+    /// The newest when waits are long: what has waited most has the least chance of being in time.
+    /// Every tenth such turn is the oldest's, so that nothing waits for ever.
+    fn head(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
+        let entries = self.ranks.get(rank)?;
+        if is_pressed && entries.len() > 1 {
+            self.skipped = (self.skipped + 1) % SHARE_ONE_IN;
+            if self.skipped != 0 {
+                return entries.values().next_back().copied();
+            }
+        }
+        entries.values().next().copied()
+    }
+
+    fn has_slot(&self) -> bool {
+        self.running < self.slots_max && self.held.is_none()
+    }
+
     fn is_idle(&self) -> bool {
         self.running == 0 && self.ranks.iter().all(BTreeMap::is_empty)
     }
@@ -258,126 +382,5 @@ impl Lane {
 
 const RANKS: usize = Priority::ALL.len();
 const SHARE_ONE_IN: u64 = 10;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Priority::{Background, Critical, Foreground, Normal};
-
-    #[test]
-    fn most_urgent_first_then_oldest() {
-        let mut queue = queue(100, &[("a", 10)]);
-        push(&mut queue, &[(1, "a", Normal), (2, "a", Background), (3, "a", Critical)]);
-        push(&mut queue, &[(4, "a", Foreground), (5, "a", Normal)]);
-        assert_eq!(drain(&mut queue), [3, 4, 1, 5, 2]);
-    }
-
-    #[test]
-    fn full_host_never_blocks_another() {
-        let mut queue = queue(100, &[("a", 1), ("b", 2)]);
-        push(&mut queue, &[(1, "a", Critical), (2, "a", Critical), (3, "b", Background)]);
-        assert_eq!(drain(&mut queue), [1, 3]);
-        queue.give(&"a".into());
-        assert_eq!(drain(&mut queue), [2]);
-    }
-
-    #[test]
-    fn foreground_behind_500_background_is_next() {
-        let mut queue = queue(1000, &[("a", 1)]);
-        (0..500).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        push(&mut queue, &[(999, "a", Foreground)]);
-        assert_eq!(queue.pop(), Some(FlightId(999)));
-    }
-
-    #[test]
-    fn one_turn_in_ten_goes_to_the_less_urgent() {
-        let mut queue = queue(1000, &[("a", 1000)]);
-        (0..100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
-        (100..110).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        let order = drain(&mut queue);
-        let before = order.iter().take(100).filter(|id| **id >= 100).count();
-        assert_eq!(before, 10);
-    }
-
-    /// PITFALLS A20: however the turns of the lanes fall together.
-    #[test]
-    fn lane_whose_turns_are_never_a_tenth_starves_nobody() {
-        let mut queue = queue(1000, &[("a", 1), ("b", 9)]);
-        let mut id = 1000;
-        push(&mut queue, &[(1, "a", Background)]);
-        for _ in 0..100 {
-            for lane in ["a", "b", "b", "b", "b", "b", "b", "b", "b", "b"] {
-                push(&mut queue, &[(id, lane, Critical)]);
-                id += 1;
-            }
-            for popped in drain(&mut queue) {
-                let lane = if popped == 1 || popped % 10 == 0 { "a" } else { "b" };
-                queue.give(&lane.into());
-            }
-        }
-        assert!(!queue.contains(FlightId(1)), "it waited for a hundred turns of its lane");
-    }
-
-    /// Seed 7392 of the simulator.
-    #[test]
-    fn turn_given_to_the_less_urgent_is_not_given_on_to_the_least() {
-        let mut queue = queue(1000, &[("a", 1)]);
-        push(&mut queue, &[(1, "a", Normal)]);
-        (1000..1100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
-        (2000..2100).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
-        for _ in 0..20 {
-            queue.pop();
-            queue.give(&"a".into());
-        }
-        assert!(!queue.contains(FlightId(1)), "it is the oldest of the less urgent");
-    }
-
-    #[test]
-    fn full_queue_sheds_the_newest_background_first() {
-        let mut queue = queue(3, &[("a", 0)]);
-        push(&mut queue, &[(1, "a", Normal), (2, "a", Background), (3, "a", Background)]);
-        assert_eq!(queue.push(FlightId(4), &"a".into(), Background), Pushed::Full);
-        assert_eq!(queue.push(FlightId(5), &"a".into(), Foreground), Pushed::Shed(FlightId(3)));
-        assert_eq!(queue.push(FlightId(6), &"a".into(), Normal), Pushed::Shed(FlightId(2)));
-        assert_eq!(queue.push(FlightId(7), &"a".into(), Normal), Pushed::Full);
-        assert_eq!(queue.push(FlightId(8), &"a".into(), Critical), Pushed::Shed(FlightId(6)));
-        assert_eq!(queue.len(), 3);
-    }
-
-    #[test]
-    fn rank_changes_keep_the_age() {
-        let mut queue = queue(10, &[("a", 9)]);
-        push(&mut queue, &[(1, "a", Background), (2, "a", Foreground), (3, "a", Normal)]);
-        queue.set_rank(FlightId(1), Foreground);
-        assert_eq!(drain(&mut queue), [1, 2, 3]);
-    }
-
-    #[test]
-    fn lanes_leave_when_idle_and_only_then() {
-        let mut queue = queue(10, &[("a", 1)]);
-        push(&mut queue, &[(1, "a", Normal)]);
-        queue.drop_lane(&"a".into());
-        assert_eq!(drain(&mut queue), [1]);
-        queue.drop_lane(&"a".into());
-        assert_eq!(queue.lanes(), 1, "it runs one");
-        queue.give(&"a".into());
-        queue.drop_lane(&"a".into());
-        assert_eq!((queue.lanes(), queue.len()), (0, 0));
-    }
-
-    fn queue(queue_max: usize, lanes: &[(&str, u32)]) -> Queue {
-        let mut queue = Queue::new(queue_max);
-        lanes.iter().for_each(|(lane, slots)| queue.set_lane(&(*lane).into(), *slots));
-        queue
-    }
-
-    fn push(queue: &mut Queue, flights: &[(u64, &str, Priority)]) {
-        for (id, lane, rank) in flights {
-            assert_eq!(queue.push(FlightId(*id), &(*lane).into(), *rank), Pushed::Queued);
-        }
-    }
-
-    fn drain(queue: &mut Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop()).map(|flight| flight.0).collect()
-    }
-}
+/// Once the oldest of a rank has waited this long, the newest goes first.
+const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);

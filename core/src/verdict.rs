@@ -20,8 +20,10 @@ pub struct Offer {
     pub scope: ScopeKey,
     /// When the flight's last waiter gives up.
     pub deadline: Instant,
-    /// The least time in which an attempt is of use.
+    /// The least time in which an attempt is of use; zero sends it regardless.
     pub useful_min: Duration,
+    /// What the host's own knowledge may raise that to; a call with more time left is always sent.
+    pub useful_max: Duration,
     /// How many attempts of this hop went before.
     pub resend: u32,
     /// What it costs the retry budget.
@@ -64,8 +66,10 @@ pub struct Retry {
 pub enum Cost {
     /// Nothing: it is a first attempt, or the one before provably never reached the upstream.
     Free,
-    /// One token.
+    /// What an extra attempt costs.
     Token,
+    /// What an extra attempt costs after the server asked to be asked less.
+    Throttled,
 }
 
 /// Why an attempt is the last one.
@@ -119,8 +123,10 @@ pub struct Refusal {
 pub enum Gate {
     /// Too little time is left.
     Deadline,
-    /// The server asked to be left alone.
+    /// The server asked to be left alone, or its quota is used up.
     Pace,
+    /// The user's own rate is used up.
+    Rate,
     /// All slots are taken.
     Slot,
     /// The retry budget is empty.
@@ -136,7 +142,7 @@ impl Gate {
     pub fn error_kind(self) -> ErrorKind {
         match self {
             Self::Deadline => ErrorKind::DeadlineExceeded,
-            Self::Pace => ErrorKind::RateLimited,
+            Self::Pace | Self::Rate => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
             Self::Budget => ErrorKind::Overloaded,
             Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use opentelemetry::Context as OtelContext;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+#[cfg(feature = "otlp-grpc")]
 use tokio::runtime::Runtime;
 use tracing::subscriber::NoSubscriber;
 
@@ -38,7 +39,8 @@ pub(crate) struct Exporting<E> {
 pub(crate) enum Driver {
     /// On the bare thread, which blocks: blocking clients refuse to run inside a runtime.
     Thread,
-    /// In a runtime of the thread's own.
+    /// In a runtime of the thread's own, which gRPC needs.
+    #[cfg(feature = "otlp-grpc")]
     Runtime(Runtime),
 }
 
@@ -202,6 +204,7 @@ enum Health {
 impl Driver {
     fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self {
+            #[cfg(feature = "otlp-grpc")]
             Self::Runtime(runtime) => runtime.block_on(future),
             Self::Thread => {
                 let waker = Waker::from(Arc::new(Unpark(thread::current())));

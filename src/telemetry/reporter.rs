@@ -196,8 +196,11 @@ impl Reporting {
             told.is_ok()
         });
         let Some((assembler, exporter)) = &mut self.spans else { return };
-        let JournalEntry::Call(record) = entry else { return };
-        let spans = assembler.assemble(record);
+        let spans = match entry {
+            JournalEntry::Call(record) => assembler.assemble(record),
+            JournalEntry::Flight(record) => assembler.assemble_rest(record),
+            JournalEntry::Breaker(_) => return,
+        };
         if !spans.is_empty() {
             exporter.push(spans, patience);
         }

@@ -5,6 +5,7 @@
 //! parent's, so a connect that goes on for others ends here with the attempt that caused it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use opentelemetry::trace::{
@@ -14,7 +15,9 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use spillgate_actors::phases::{Phase, PhaseSpan};
-use spillgate_actors::record::{AttemptRecord, CallRecord, Decision, SpanContext, WaitCause};
+use spillgate_actors::record::{
+    AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, WaitCause,
+};
 use spillgate_core::rng::Rng;
 
 use crate::telemetry::attributes;
@@ -47,7 +50,7 @@ impl SpanAssembler {
         let mut spans = Vec::with_capacity(1 + record.waits.len() + 9 * record.attempts.len());
         spans.push(self.call(record, life));
         if record.is_coalesced() {
-            spans.push(self.inner(record.context, "shared wait", life));
+            // It did nothing but wait: its link says for what.
             return spans;
         }
         for wait in &record.waits {
@@ -58,8 +61,22 @@ impl SpanAssembler {
             let time = Interval::new(wait.from, wait.to).within(life);
             spans.push(self.inner(record.context, name, time));
         }
-        for attempt in record.attempts.iter().filter(|attempt| is_own(record, attempt)) {
-            self.push_attempt(&mut spans, record, attempt, life);
+        let parent = Node { context: record.context, time: life };
+        for attempt in record.attempts.iter().filter(|attempt| !attempt.goes_on) {
+            let route = record.route.as_ref().filter(|_| attempt.url == record.url);
+            self.push_attempt(&mut spans, parent, attempt, route);
+        }
+        spans
+    }
+
+    /// The spans of attempts that went on after the call that began them.
+    pub(crate) fn assemble_rest(&mut self, record: &FlightRecord) -> Vec<SpanData> {
+        let mut spans = Vec::new();
+        for attempt in record.attempts.iter().filter(|_| record.leader.sampled) {
+            let route = record.route.as_ref().filter(|_| attempt.url == record.url);
+            // Their parent has ended: they keep the time they took.
+            let time = Interval::new(attempt.began, attempt.ended);
+            self.push_attempt(&mut spans, Node { context: record.leader, time }, attempt, route);
         }
         spans
     }
@@ -71,29 +88,22 @@ impl SpanAssembler {
         span.status = attributes::call_status(record);
         span.events = self.events(&record.decisions, life);
         // The attempts of a flight are spans of the call that led it: others point there.
-        let foreign = record.attempts.iter().filter(|attempt| !is_own(record, attempt));
-        let linked = match record.leader {
-            Some(leader) => vec![leader],
-            None => foreign.map(|attempt| attempt.context).collect(),
-        };
-        let mut links = SpanLinks::default();
-        links.links = linked.into_iter().map(|to| Link::with_context(otel_context(to))).collect();
-        span.links = links;
+        let leader = record.leader.map(|leader| Link::with_context(otel_context(leader)));
+        span.links.links.extend(leader);
         span
     }
 
+    /// A redirect leads to another URL, of which the call's `route` says nothing.
     fn push_attempt(
         &mut self,
         spans: &mut Vec<SpanData>,
-        record: &CallRecord,
+        parent: Node,
         attempt: &AttemptRecord,
-        life: Interval,
+        route: Option<&Arc<str>>,
     ) {
-        // A redirect leads to another URL, of which the call's route says nothing.
-        let route = record.route.as_ref().filter(|_| attempt.url == record.url);
         let name = attributes::span_name(&attempt.method, route.map(|route| &**route));
-        let time = Interval::new(attempt.began, attempt.ended).within(life);
-        let parent = Some(record.context.span_id);
+        let time = Interval::new(attempt.began, attempt.ended).within(parent.time);
+        let parent = Some(parent.context.span_id);
         let mut span = self.span(attempt.context, parent, name.into(), time);
         span.span_kind = SpanKind::Client;
         span.attributes = attributes::of_attempt(attempt, route);
@@ -215,11 +225,6 @@ impl Interval {
 struct Node {
     context: SpanContext,
     time: Interval,
-}
-
-/// Whether the attempt was made in this call's trace.
-fn is_own(record: &CallRecord, attempt: &AttemptRecord) -> bool {
-    attempt.context.trace_id == record.context.trace_id
 }
 
 fn otel_context(context: SpanContext) -> OtelContext {

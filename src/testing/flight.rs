@@ -1,7 +1,8 @@
 //! The requests in flight, in all and per host, and the highest count there ever was.
 //!
 //! A peak is a claim that other tests build on, so it must not be inflated by a connection whose
-//! client has left: before a new peak is believed the other connections are swept for dead ones.
+//! client has left: before a new peak is believed all connections are swept for dead ones, that of
+//! the new request included, whose client may have said goodbye right after it.
 //! A sweep costs one system call per connection in flight and runs only when a peak would rise.
 
 use std::collections::BTreeMap;
@@ -64,7 +65,7 @@ impl Flights {
         if !self.rises(host) {
             return (Vec::new(), None);
         }
-        let (gone, doubtful) = self.sweep(seat.connection);
+        let (gone, doubtful) = self.sweep();
         if !doubtful {
             self.tides(host, |tide| tide.peak = tide.peak.max(tide.current));
             return (gone, None);
@@ -114,14 +115,11 @@ impl Flights {
         self.hosts.iter().map(|tide| tide.peak).max().unwrap_or(0)
     }
 
-    fn sweep(&mut self, own: u64) -> (Vec<(Seat, Flight)>, bool) {
+    fn sweep(&mut self) -> (Vec<(Seat, Flight)>, bool) {
         let mut doubtful = false;
         let mut gone = Vec::new();
         let mut asked = None;
         for (seat, flight) in &self.open {
-            if seat.connection == own {
-                continue;
-            }
             let pulse = match asked {
                 Some((connection, pulse)) if connection == seat.connection => pulse,
                 Some(_) | None => flight.line.pulse(),
@@ -213,14 +211,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn leaving_twice_counts_once() {
-        let mut flights = Flights::new(1);
-        let seat = Seat { connection: 0, number: 0 };
-        let line = Line::new(0, 0, std::sync::Weak::new());
-        flights.enter(seat, Flight { line, path: None, key: None });
-        assert!(flights.leave(seat).is_some());
-        assert!(flights.leave(seat).is_none() && flights.lose(seat).is_none());
+    #[tokio::test]
+    async fn leaving_twice_counts_once() {
+        let (mut flights, client) = (Flights::new(1), Client::new(0).await);
+        client.enter(&mut flights);
+        assert!(flights.leave(client.seat).is_some());
+        assert!(flights.leave(client.seat).is_none() && flights.lose(client.seat).is_none());
         assert_eq!(flights.current(), 0);
     }
 

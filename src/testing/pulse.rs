@@ -2,7 +2,7 @@
 //!
 //! A client may close one connection and open another at once, and the event loop may see the new
 //! request first. Counting both as in flight would be wrong, so the count asks the kernel, without
-//! waiting and without taking bytes, which of the other connections are dead already.
+//! waiting and without taking bytes, which connections are dead already.
 
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;

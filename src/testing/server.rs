@@ -42,6 +42,14 @@ struct Session {
     peer: SocketAddr,
 }
 
+/// A request, as far as its head tells.
+enum Visit {
+    /// A question about the drill itself.
+    Asks(Inquiry),
+    /// A request that is in the ledger.
+    Calls(Entry, Result<Target, Refusal>),
+}
+
 /// A read body: its start is kept, all of it is counted.
 struct ReadBody {
     kept: Vec<u8>,
@@ -114,22 +122,43 @@ impl Session {
         let _ = builder.serve_connection(io, service).await;
     }
 
-    async fn handle(self: Arc<Self>, request: Request<Incoming>) -> io::Result<Response<Payload>> {
+    /// Enters the request at once: hyper drops an answer unbegun when request and goodbye come
+    /// together.
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = io::Result<Response<Payload>>> {
         let (parts, body) = request.into_parts();
         let host = self.wire.line().host;
         let target = Target::parse(host, parts.uri.path(), parts.uri.query());
-        if let Ok(Target { fault: Fault::Inquiry(inquiry), .. }) = &target {
-            return Ok(self.respond(&parts.method, self.inform(inquiry), None));
-        }
-        let key = target.as_ref().ok().and_then(|target| target.key.as_deref());
-        let book = &self.server.book;
-        let Entry { ticket, turn, doubt } =
-            book.begin(self.wire.line().clone(), self.peer, &parts, key);
+        let visit = match target {
+            Ok(Target { fault: Fault::Inquiry(inquiry), .. }) => Visit::Asks(inquiry),
+            target => {
+                let key = target.as_ref().ok().and_then(|target| target.key.as_deref());
+                let (line, book) = (self.wire.line().clone(), &self.server.book);
+                Visit::Calls(book.begin(line, self.peer, &parts, key), target)
+            }
+        };
+        self.receive(parts, body, visit)
+    }
+
+    async fn receive(
+        self: Arc<Self>,
+        parts: Parts,
+        body: Incoming,
+        visit: Visit,
+    ) -> io::Result<Response<Payload>> {
+        let (Entry { ticket, turn, doubt }, target) = match visit {
+            Visit::Asks(inquiry) => {
+                return Ok(self.respond(&parts.method, self.inform(&inquiry), None));
+            }
+            Visit::Calls(entry, target) => (entry, target),
+        };
         if let Some(doubt) = doubt {
             for _ in 0..SETTLING_TURNS {
                 tokio::task::yield_now().await;
             }
-            book.write(|ledger| ledger.settle(doubt));
+            self.server.book.write(|ledger| ledger.settle(doubt));
         }
         let body = ReadBody::read(body).await.map_err(io::Error::other)?;
         if body.len > 0 {

@@ -6,7 +6,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, Receiver as Lines};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -48,18 +47,13 @@ impl Receiver {
         format!("http://127.0.0.1:{}", self.grpc)
     }
 
-    /// Waits for spans until `enough` of those received so far is true, and returns them.
+    /// Ends the receiver and returns every span that it was sent.
     ///
-    /// Panics if none arrives for a while: what was received by then is in the message.
-    pub(crate) fn spans_until(&self, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        let mut spans = Vec::new();
-        while !enough(&spans) {
-            match self.spans.recv_timeout(PATIENCE) {
-                Ok(span) => spans.push(span),
-                Err(error) => panic!("{error} after {} spans: {spans:#?}", spans.len()),
-            }
-        }
-        spans
+    /// It prints a span before it answers the exporter, so after a flush none is missing.
+    pub(crate) fn finish(mut self) -> Vec<Value> {
+        // The end of its input is its end, and so the end of its output.
+        drop(self.child.stdin.take());
+        self.spans.iter().collect()
     }
 }
 
@@ -68,14 +62,6 @@ impl Drop for Receiver {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The one span of that name.
-pub(crate) fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
-    let mut found = spans.iter().filter(|span| span["name"] == name);
-    let span = found.next().unwrap_or_else(|| panic!("no span {name} in {spans:#?}"));
-    assert!(found.next().is_none(), "more than one span {name} in {spans:#?}");
-    span
 }
 
 /// Panics unless `child` names `parent` as its parent, in the same trace and within its time.
@@ -116,6 +102,3 @@ fn python() -> &'static Path {
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
-
-/// How long the next span may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);

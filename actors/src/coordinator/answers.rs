@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt as _;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
 use spillgate_core::verdict::{Finality, Retry, Verdict};
-use tokio::sync::mpsc;
 
 use crate::answer::{Response, StreamingResponse};
+use crate::body;
 use crate::coordinator::Coordinator;
 use crate::error::{Error, describe};
 use crate::ledger::{Caller, End, Streaming, Work};
 use crate::messages::{Opened, Reply};
-use crate::record::{AttemptRecord, CallRecord, JournalEntry};
+use crate::record::{CallRecord, JournalEntry};
 
 impl Coordinator {
     pub(super) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer) {
@@ -23,18 +24,32 @@ impl Coordinator {
             Answer::Arrived(flight, finality) => self.arrived(now, caller, flight, finality),
             Answer::Opened(flight) => self.open(now, caller, flight),
             Answer::Refused { flight, kind, until } => {
+                // Whoever is told that it waits no more must not see itself waiting.
+                self.publish_lane(&caller.origin.host);
+                let goes_on = flight.is_some_and(|id| self.machine.flights().of(id).is_some());
+                let error = Some(kind);
+                let end = End { flight, error, retry_at: until, goes_on, ..End::default() };
+                let record = self.leave(now, &caller, end);
                 let work = flight.and_then(|flight| self.works.get(&flight));
-                let end = End { flight, error: Some(kind), retry_at: until, ..End::default() };
-                let record = Arc::new(caller.record(now, work, end));
                 let mut error = Error::new(kind, refusal_text(kind, &caller)).until(until);
                 if let Some(Err(failure)) = work.and_then(|work| work.outturn.as_ref()) {
                     error = error.caused_by(Arc::new(Error::of_transport(failure)));
                 }
-                self.seams.journal.write(JournalEntry::Call(record.clone()));
                 let mut caller = caller;
                 caller.refuse(error, &record);
             }
         }
+    }
+
+    /// Records a call that ends without what its flight may still bring.
+    pub(super) fn leave(&mut self, now: Instant, caller: &Caller, end: End) -> Arc<CallRecord> {
+        let mut work = end.flight.and_then(|flight| self.works.get_mut(&flight));
+        let record = Arc::new(caller.record(now, work.as_deref(), end));
+        if let (Some(work), true) = (&mut work, end.goes_on) {
+            work.left_by(caller);
+        }
+        self.seams.journal.write(JournalEntry::Call(record.clone()));
+        record
     }
 
     fn arrived(&self, now: Instant, mut caller: Caller, flight: FlightId, finality: Finality) {
@@ -45,8 +60,8 @@ impl Coordinator {
             Some(Err(failure)) => (None, Some(failure.kind)),
             None => (None, Some(ErrorKind::Internal)),
         };
-        let retry_at = Work::retry_at(finality);
-        let end = End { flight: Some(flight), status, error, retry_at };
+        let retry_at = work.and_then(|work| work.retry_at(now, finality));
+        let end = End { flight: Some(flight), status, error, retry_at, ..End::default() };
         let record = Arc::new(caller.record(now, work, end));
         self.seams.journal.write(JournalEntry::Call(record.clone()));
         let Some(outturn) = outturn else {
@@ -57,29 +72,16 @@ impl Coordinator {
     }
 
     fn open(&mut self, now: Instant, mut caller: Caller, flight: FlightId) {
-        let Some(Opened { attempt, head, chunks }) = self.opened.take() else { return };
+        let Some(Opened { attempt, head, body }) = self.opened.take() else { return };
         let work = self.works.get(&flight);
         let status = Some(head.status.as_u16());
-        let mut record =
+        let record =
             caller.record(now, work, End { flight: Some(flight), status, ..End::default() });
-        let answer = StreamingResponse::new(head, chunks, Arc::new(record.clone()));
-        // The attempt's own record replaces the provisional one when the body has ended.
-        record.attempts.pop();
-        self.streaming.insert(attempt, Streaming { record });
+        let answer = StreamingResponse::new(head, body, Arc::new(record.clone()));
+        self.streaming.insert(attempt, Streaming::new(record, work));
         if let Some(Reply::Stream(reply)) = caller.reply.take() {
             let _ = reply.send(Ok(answer));
         }
-    }
-
-    /// Completes the record of a stream whose body has ended.
-    pub(super) fn finish_stream(&self, streaming: Streaming, attempt: Option<Arc<AttemptRecord>>) {
-        let Streaming { mut record } = streaming;
-        if let Some(attempt) = attempt {
-            record.ended = attempt.ended;
-            record.error = attempt.error;
-            record.attempts.push(attempt);
-        }
-        self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
     }
 }
 
@@ -128,11 +130,13 @@ impl Caller {
 
 /// A whole answer as a stream of one chunk: what was not worth streaming, such as a final 503.
 fn as_stream(response: Response, record: &Arc<CallRecord>) -> StreamingResponse {
-    let (sender, chunks) = mpsc::channel(1);
+    let (writer, reader) = body::pipe(1);
     if !response.bytes().is_empty() {
-        let _ = sender.try_send(Ok(response.bytes().clone()));
+        // There is room for one.
+        let _ = writer.write(response.bytes().clone()).now_or_never();
     }
-    StreamingResponse::new(response.into_head(), chunks, record.clone())
+    writer.end(Ok(()));
+    StreamingResponse::new(response.into_head(), reader, record.clone())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds have more to say")]

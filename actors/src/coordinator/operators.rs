@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::dev::{MessageResponse, OneshotSender};
@@ -11,11 +12,10 @@ use spillgate_core::call::{HostKey, ScopeKey, Target, Ticket};
 use spillgate_core::coordinator::port::Input;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
-use url::Url;
 
+use crate::admission;
 use crate::answer::Response;
 use crate::coordinator::Coordinator;
-use crate::door;
 use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
@@ -23,17 +23,28 @@ use crate::messages::{
     Cancel, Drain, Drained, ForceOpen, Inspect, NewPolicy, Operate, Reload, Reply, Reset, Stop,
 };
 use crate::order::Delivery;
+use crate::record::JournalEntry;
 use crate::snapshot::Snapshot;
 
 impl Coordinator {
+    /// Ends every call, streams included: what their attempts report later says nothing new.
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.step(ctx, Input::Close);
+        let now = Instant::now();
+        for (_, streaming) in self.streaming.drain() {
+            self.seams.journal.write(JournalEntry::Call(Arc::new(streaming.cut(now))));
+        }
+    }
+
     /// Passes an order to the actor that owns the scope's breaker, making it if need be.
     fn operate(&mut self, ctx: &mut Context<Self>, operate: Operate) {
         let keeper = match self.seams.registry.scope(&operate.scope) {
             Some(card) => card.keeper().clone(),
             None => self.make_owner(ctx, &operate.scope),
         };
-        if let Some(host) = self.hosts.get(&keeper) {
-            host.do_send(operate);
+        if let Some(owner) = self.hosts.get(&keeper) {
+            owner.idle.store(false, Relaxed);
+            owner.addr.do_send(operate);
         }
     }
 
@@ -41,7 +52,7 @@ impl Coordinator {
     /// keeper for a name of the user's own.
     fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> HostKey {
         let host = scope.split(' ').next().unwrap_or(scope);
-        let name = Url::parse(host).ok().and_then(|url| HostName::of(&url));
+        let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
         if let Some(name) = name {
             let target =
@@ -93,16 +104,19 @@ impl Handler<Reload> for Coordinator {
 
     fn handle(&mut self, Reload(plan): Reload, ctx: &mut Self::Context) {
         let limits = plan.limits();
-        let hosts: Vec<_> =
-            self.names.iter().map(|(key, name)| (key.clone(), plan.host(name))).collect();
-        self.seams.plan.store(Arc::new(plan));
-        for (key, policy) in hosts {
-            let slots_max = policy.concurrency;
-            if let Some(host) = self.hosts.get(&key) {
-                host.do_send(NewPolicy(Box::new(policy)));
-            }
-            self.machine.handle(Instant::now(), Input::Lane { lane: key, slots_max });
+        for (key, owner) in &self.hosts {
+            let policy = match &owner.name {
+                Some(name) => {
+                    let policy = plan.host(name);
+                    let (lane, slots_max) = (key.clone(), policy.concurrency);
+                    self.machine.handle(Instant::now(), Input::Lane { lane, slots_max });
+                    policy
+                }
+                None => plan.shared_scope(),
+            };
+            owner.addr.do_send(NewPolicy(Box::new(policy)));
         }
+        self.seams.plan.store(Arc::new(plan));
         let (global, queue_max) = (limits.global, limits.queue_max);
         self.step(ctx, Input::Resize { global, queue_max });
     }
@@ -113,12 +127,15 @@ impl Handler<Drain> for Coordinator {
 
     fn handle(&mut self, Drain { grace }: Drain, ctx: &mut Self::Context) -> Self::Result {
         let (sender, drained) = oneshot::channel();
-        self.draining = Some(sender);
+        self.draining.push(sender);
         self.step(ctx, Input::Drain);
         ctx.run_later(grace, |actor, ctx| {
-            if let Some(draining) = actor.draining.take() {
-                actor.step(ctx, Input::Close);
-                let _ = draining.send(Drained::Cut);
+            // Who drains with less patience ends it for all.
+            let cut = std::mem::take(&mut actor.draining);
+            if !cut.is_empty() {
+                actor.close(ctx);
+                actor.draining = cut;
+                actor.drained(Drained::Cut);
             }
         });
         Box::pin(async move { drained.await.unwrap_or(Drained::Cut) })
@@ -129,7 +146,7 @@ impl Handler<Stop> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        self.step(ctx, Input::Close);
+        self.close(ctx);
         System::current().stop();
     }
 }
@@ -147,7 +164,7 @@ impl Handler<Fetch> for Coordinator {
     fn handle(&mut self, fetch: Fetch, ctx: &mut Self::Context) -> Self::Result {
         let ticket = fetch.ticket();
         let coordinator = ctx.address();
-        match door::check(&self.seams, fetch, Delivery::Whole) {
+        match admission::check(&self.seams, fetch, Delivery::Whole) {
             Err(error) => {
                 Pending { ticket, coordinator, answer: Box::pin(std::future::ready(Err(error))) }
             }
@@ -156,7 +173,7 @@ impl Handler<Fetch> for Coordinator {
                 self.admit(ctx, call, Reply::Whole(sender));
                 let answer = async move {
                     let _inside = inside;
-                    receiver.await.unwrap_or_else(|_| Err(door::lost()))
+                    receiver.await.unwrap_or_else(|_| Err(admission::lost()))
                 };
                 Pending { ticket, coordinator, answer: Box::pin(answer) }
             }

@@ -50,13 +50,17 @@ impl Work {
 
     fn follow(&mut self, now: Instant, next: Next, seams: &Seams) -> Option<(HostName, Target)> {
         let host = HostName::of(&next.url)?;
-        let same_host = host == self.order.host;
-        let lane = host.key();
+        if host != self.order.host {
+            // What the caller said of its scope was said of the first host.
+            let lane = host.key();
+            self.target = Target { keeper: lane.clone(), scope: lane.clone(), lane };
+            self.breaker = None;
+        }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
             NextBody::Dropped => Payload::Empty,
         };
-        self.decided(now, format!("redirected to {lane}"));
+        self.decided(now, format!("redirected to {host}"));
         let order = Order {
             method: next.method,
             safe_url: (seams.redact)(&next.url).into(),
@@ -66,13 +70,10 @@ impl Work {
             host: host.clone(),
             ..Order::clone(&self.order)
         };
-        if !same_host {
-            self.breaker = None;
-        }
         self.order = Arc::new(order);
         self.hops += 1;
         self.waits(now, None);
-        Some((host, Target { keeper: lane.clone(), scope: lane.clone(), lane }))
+        Some((host, self.target.clone()))
     }
 
     fn fail(&mut self, kind: ErrorKind, refusal: Option<RedirectRefusal>) {

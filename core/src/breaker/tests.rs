@@ -1,3 +1,5 @@
+//! The breaker, call by call on a clock of its own.
+
 mod modes;
 mod slow;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::call::{BreakerUse, FlightId, ScopeKey};
+use crate::call::{BreakerUse, FlightId, ScopeKey, Target};
 use crate::coordinator::Coordinator;
 use crate::coordinator::port::Answer;
 use crate::flights::Stage;
@@ -12,12 +12,14 @@ impl Coordinator {
     pub(super) fn refused(&mut self, now: Instant, id: FlightId, refusal: Refusal) {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.tries = flight.tries.saturating_sub(1);
+        let has_more = flight.deadline().map(|(deadline, _)| deadline) > flight.offered;
         let again = match refusal.gate {
             Gate::Budget | Gate::Breaker => None,
             // Somebody with more time may have joined while the offer was on its way.
-            Gate::Deadline => Some(now).filter(|now| self.is_useful_at(id, *now)),
+            Gate::Deadline => Some(now).filter(|now| has_more && self.is_useful_at(id, *now)),
             Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
             Gate::Slot => now.checked_add(SLOT_PAUSE),
+            Gate::Rate => return self.hold_lane(id, refusal.until),
             Gate::Probe => return self.await_verdict(now, id, refusal.until),
         };
         match again {
@@ -34,7 +36,9 @@ impl Coordinator {
             (true, Gate::Deadline) => {
                 Answer::Arrived(id, Finality::DeadlineNear { retry_at: None })
             }
-            (true, Gate::Pace) => Answer::Arrived(id, Finality::DeadlineNear { retry_at: until }),
+            (true, Gate::Pace | Gate::Rate) => {
+                Answer::Arrived(id, Finality::DeadlineNear { retry_at: until })
+            }
             (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
             (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
             (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
@@ -62,6 +66,21 @@ impl Coordinator {
                 self.wake_up(at, id);
             }
         }
+    }
+
+    /// Lets a flight wait at the place it had for the next token of its host's rate, and nobody of
+    /// its lane ask before.
+    fn hold_lane(&mut self, id: FlightId, until: Option<Instant>) {
+        let (Some(until), Some(flight)) = (until, self.flights.of(id)) else { return };
+        let Target { lane, keeper, .. } = flight.target.clone();
+        if !self.is_useful_at(id, until) {
+            return self.fail(id, Gate::Rate, Some(until));
+        }
+        if lane != keeper {
+            return self.sleep(id, until);
+        }
+        self.queue.hold(&lane, until);
+        self.requeue(id);
     }
 
     /// Lets a flight wait for the verdict of a probe that is away, however long its lease is: the

@@ -1,4 +1,8 @@
+//! The coordinator against hosts that are played by the test.
+
 mod ending;
+mod foresight;
+mod pacing;
 mod sharing;
 mod verdicts;
 
@@ -229,6 +233,19 @@ fn full_queue_sheds_the_least_urgent_and_refuses_the_rest() {
 }
 
 #[test]
+fn queue_full_of_one_lane_stops_no_other_and_is_not_exceeded() {
+    let mut bench = Bench::new(24, 1, &[("a", 1), ("b", 1)]);
+    bench.call();
+    let waits = bench.spec();
+    bench.submit(waits);
+    let elsewhere = CallSpec { target: target("b"), ..bench.spec() };
+    assert!(bench.submit(elsewhere.clone()).is_some());
+    assert_eq!((bench.machine.queue().len(), bench.kind(2)), (1, None));
+    bench.submit(CallSpec { ticket: Ticket(99), ..elsewhere });
+    assert_eq!(bench.kind(99), Some(ErrorKind::QueueFull), "its own lane is full");
+}
+
+#[test]
 fn retry_that_finds_the_queue_full_delivers_its_last_result() {
     let mut bench = Bench::new(1, 1, &[("a", 1)]);
     let offer = bench.call();
@@ -280,6 +297,37 @@ fn redirect_starts_a_new_hop_and_its_refusal_is_an_error() {
     assert_eq!(hop[0].attempt.n, 3);
     bench.refuse(hop[0].attempt, Gate::Breaker, None);
     assert_eq!(bench.kind(1), Some(ErrorKind::CircuitOpen));
+}
+
+#[test]
+fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
+    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
+    let offer = bench.call();
+    bench.handle(Input::Cancel(Ticket(1)));
+    let soon = bench.now + Duration::from_secs(1);
+    for verdict in [
+        Verdict::RetryAt(Retry { at: soon, hint: None, cost: Cost::Token }),
+        Verdict::Refused(Refusal { gate: Gate::Slot, until: None }),
+        Verdict::Done(Finality::Settled),
+    ] {
+        assert!(bench.report(offer.attempt, verdict).is_empty());
+        assert!(bench.machine.is_idle());
+    }
+}
+
+#[test]
+fn doubled_and_late_messages_are_harmless() {
+    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
+    let spec = bench.spec();
+    let offer = bench.submit(spec.clone()).expect("it is sent");
+    assert_eq!(bench.submit(spec), None, "a doubled call is one call");
+    assert_eq!(bench.machine.flights().len(), 1);
+    bench.done(offer.attempt);
+    bench.done(offer.attempt);
+    bench.handle(Input::Opened(offer.attempt));
+    bench.handle(Input::Cancel(Ticket(1)));
+    assert_eq!(bench.answers(1).len(), 1);
+    assert!(bench.machine.is_idle());
 }
 
 #[test]

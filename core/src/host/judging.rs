@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::backoff::HintUse;
 use crate::breaker::Stance;
 use crate::call::Repeat;
 use crate::host::{Host, Running};
@@ -25,32 +26,43 @@ impl Host {
         }
         let cost = match evidence.exposure {
             Exposure::NeverSent => Cost::Free,
+            Exposure::MaybeSent if evidence.is_throttled(now) => Cost::Throttled,
             Exposure::MaybeSent => Cost::Token,
         };
         match (offer.repeat, cost) {
             (Repeat::Always, _) | (Repeat::IfNeverSent, Cost::Free) => {}
-            (Repeat::IfNeverSent, Cost::Token) | (Repeat::Never, _) => {
+            (Repeat::IfNeverSent, Cost::Token | Cost::Throttled) | (Repeat::Never, _) => {
                 return Verdict::Done(Finality::NotRepeatable);
             }
         }
         if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
             return Verdict::Done(Finality::CircuitOpen);
         }
-        let at = self.retry_time(now, offer.resend + 1, evidence.hint);
+        let at = self.retry_time(now, offer.resend + 1, evidence);
         // Beyond the deadline the coordinator says no, and tells what the server asked for.
-        if at < offer.deadline && cost == Cost::Token && !self.budget.has_token() {
+        if at < offer.deadline && !self.budget.affords(cost) {
             return Verdict::Done(Finality::BudgetSpent);
         }
         Verdict::RetryAt(Retry { at, hint: evidence.hint, cost })
     }
 
-    fn retry_time(&mut self, now: Instant, retry: u32, hint: Option<Instant>) -> Instant {
+    fn retry_time(&mut self, now: Instant, retry: u32, evidence: &Evidence) -> Instant {
         let backoff = &self.policy.retry.backoff;
-        let Some(hint) = hint.filter(|hint| *hint > now) else {
-            let delay = backoff.delay(retry, &mut self.rng);
-            return now.checked_add(delay).unwrap_or(now);
+        let drawn = if evidence.is_throttled(now) {
+            backoff.throttled().delay(retry, &mut self.rng)
+        } else {
+            backoff.delay(retry, &mut self.rng)
         };
-        let spread = self.rng.up_to((hint - now) / 2);
-        hint.checked_add(spread).unwrap_or(hint)
+        let soonest = now.checked_add(drawn).unwrap_or(now);
+        let Some(hint) = evidence.hint.filter(|hint| *hint > now) else { return soonest };
+        match backoff.hint {
+            HintUse::Obey => {
+                let spread = self.rng.up_to((hint - now) / 2);
+                hint.checked_add(spread).unwrap_or(hint)
+            }
+            HintUse::Clamp(more) => {
+                hint.clamp(soonest, soonest.checked_add(more).unwrap_or(soonest))
+            }
+        }
     }
 }

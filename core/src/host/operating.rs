@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use crate::allowance::QuotaUse;
 use crate::breaker::Admission;
 use crate::call::ScopeKey;
 use crate::event::BreakerEvent;
 use crate::host::{Action, Command, Host, Order};
 use crate::outcome::Evidence;
 use crate::policy::HostPolicy;
+use crate::rate::Rate;
 
 impl Host {
     pub(super) fn command(&mut self, now: Instant, command: Command) {
@@ -43,6 +45,14 @@ impl Host {
         // The coordinator has heard of the new ceiling only.
         self.actions.push_back(Action::Limit(self.limit.current()));
         self.budget.configure(policy.retry.budget);
+        self.rate = policy.rate.map(|options| {
+            let mut rate = self.rate.unwrap_or(Rate::new(options));
+            rate.configure(options);
+            rate
+        });
+        if policy.quota == QuotaUse::Ignore {
+            self.allowances.clear();
+        }
         let events = self.scopes.reload(now, &policy.breaker);
         self.announce(events);
         self.policy = policy;

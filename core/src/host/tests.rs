@@ -1,6 +1,10 @@
+//! The host, offer by offer on a clock of its own.
+
 mod limits;
 mod operators;
+mod pacing;
 mod retries;
+mod standard_mode;
 
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use crate::call::{FlightId, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
-use crate::verdict::Finality;
+use crate::verdict::{Cost, Finality};
 
 /// A host with its clock, and the serial of its coordinator.
 struct Bench {
@@ -42,6 +46,7 @@ impl Bench {
             scope: "a".into(),
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
+            useful_max: Duration::from_secs(10),
             resend: 0,
             cost: Cost::Free,
             attempts_max: None,
@@ -149,6 +154,20 @@ fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     }
 }
 
+/// Polly#217, #218 (PITFALLS A1).
+#[test]
+fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
+    let mut bench = Bench::consecutive();
+    let early: Vec<AttemptId> = (0..5).map(|_| bench.start()).collect();
+    bench.trip();
+    bench.advance(Duration::from_secs(60));
+    bench.call(status(200));
+    for attempt in early {
+        bench.settle(attempt, status(503));
+    }
+    assert_eq!(bench.state(), BreakerState::Closed);
+}
+
 /// smallrye#319, #323, termite#27 (PITFALLS A2).
 #[test]
 fn one_probe_passes_and_a_thousand_others_fail_fast() {
@@ -215,7 +234,7 @@ fn probe_refused_by_another_gate_is_not_used_up() {
             bench.offer()
         }),
         (Gate::Budget, |bench| {
-            while bench.host.budget.spend() == Payment::Paid {}
+            while bench.host.budget.spend(Cost::Token) == Payment::Paid {}
             Offer { cost: Cost::Token, resend: 1, ..bench.offer() }
         }),
     ];
@@ -283,6 +302,37 @@ fn nothing_starts_with_less_than_the_useful_minimum_left() {
     check(&mut bench, 299, Err(Gate::Deadline));
     let regardless = Offer { deadline: bench.now, useful_min: Duration::ZERO, ..bench.offer() };
     assert_eq!(bench.send(regardless).map_err(|refusal| refusal.gate), Err(Gate::Deadline));
+}
+
+#[test]
+fn useful_minimum_is_what_the_route_usually_takes() {
+    let mut bench = Bench::consecutive();
+    let check = |bench: &mut Bench, left_ms, useful_min, expected| {
+        let deadline = bench.now + Duration::from_millis(left_ms);
+        let useful_max = Duration::from_secs(2);
+        let offer = Offer { deadline, useful_min, useful_max, ..bench.offer() };
+        let attempt = offer.attempt;
+        let answer = bench.send(offer).map_err(|refusal| refusal.gate);
+        assert_eq!(answer, expected, "{left_ms} ms");
+        if answer.is_ok() {
+            bench.settle(attempt, status(404));
+        }
+    };
+    let usual = Duration::from_millis(300);
+    for _ in 0..99 {
+        bench.call(status(200).taking(Duration::from_secs(1)));
+        bench.call(status(404).taking(Duration::from_millis(1)));
+    }
+    check(&mut bench, 400, usual, Ok(false));
+    bench.call(status(200).taking(Duration::from_secs(1)));
+    check(&mut bench, 900, usual, Err(Gate::Deadline));
+    check(&mut bench, 1_200, usual, Ok(false));
+    check(&mut bench, 400, Duration::ZERO, Ok(false));
+    for _ in 0..2_000 {
+        bench.call(status(200).taking(Duration::from_secs(9)));
+    }
+    check(&mut bench, 1_900, usual, Err(Gate::Deadline));
+    check(&mut bench, 2_000, usual, Ok(false));
 }
 
 #[test]

@@ -2,14 +2,15 @@
 //!
 //! It is told what the coordinator hears and says, keeps its own books, and compares.
 
+mod rest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, FlightId, HostKey, Priority, ScopeKey, Target, Ticket,
+    AttemptId, CallSpec, FlightId, HostKey, Priority, ScopeKey, Target, Ticket,
 };
-use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
@@ -26,6 +27,9 @@ pub(crate) struct Demand {
     live: BTreeSet<FlightId>,
     /// Attempts dispatched and not yet reported, with the ceilings they were dispatched below.
     outstanding: BTreeMap<AttemptId, Outstanding>,
+    called_back: BTreeSet<AttemptId>,
+    /// Flights that were answered at the head of a stream.
+    opened: BTreeSet<FlightId>,
     ceilings: BTreeMap<HostKey, u32>,
     global: u32,
     draining: bool,
@@ -71,6 +75,8 @@ impl Demand {
             flights: BTreeMap::new(),
             live: BTreeSet::new(),
             outstanding: BTreeMap::new(),
+            called_back: BTreeSet::new(),
+            opened: BTreeSet::new(),
             ceilings: BTreeMap::new(),
             global,
             draining: false,
@@ -118,44 +124,19 @@ impl Demand {
                 assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
                 assert!(self.draining || *cause == AbortCause::Deadline || self.is_left(*attempt));
                 reach.hit(Mark::LastWaiterLeft);
+                self.called_back.insert(*attempt);
             }
             Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
             Action::End(flight) => {
                 assert!(self.live.remove(flight), "{flight:?} ends once");
-                let flight = &self.flights[flight];
-                assert!(flight.waiters.is_empty(), "a flight ends when all have their answer");
+                let ended = &self.flights[flight];
+                assert!(ended.waiters.is_empty(), "a flight ends when all have their answer");
+                let running = self.outstanding.keys().find(|attempt| attempt.flight == *flight);
+                let fine = running
+                    .is_none_or(|id| self.opened.contains(flight) || self.called_back.contains(id));
+                assert!(fine, "{running:?} runs for nobody");
             }
         }
-    }
-
-    /// The coordinator has done all it wanted for now.
-    pub(crate) fn rest(&mut self, now: Instant, machine: &Coordinator, reach: &mut Reach) {
-        if let Some((deadline, ticket)) = self.open.first() {
-            assert!(*deadline > now, "{ticket:?} is past its deadline without an answer");
-            let wake = machine.next_wake();
-            assert!(wake.is_some_and(|wake| wake <= *deadline), "no wake for {ticket:?}");
-        }
-        assert_eq!(machine.flights().len(), self.live.len(), "flights");
-        assert_eq!(machine.flights().waiting(), self.open.len(), "tickets that wait");
-        assert_eq!(machine.global().taken() as usize, self.outstanding.len(), "global slots");
-        let empty = self.live.is_empty() && self.outstanding.is_empty() && self.open.is_empty();
-        assert_eq!(machine.is_idle(), empty, "idle is idle");
-        let is_full = !machine.global().has_free();
-        let mut full_lane = false;
-        for (lane, ceiling) in &self.ceilings {
-            let (running, waiting) = (self.running(lane), machine.queue().depth(lane));
-            assert_eq!(machine.queue().running(lane), running, "slots of {lane}");
-            let waits = waiting.iter().sum::<usize>() > 0;
-            assert!(!waits || is_full || running >= *ceiling, "{lane} waits for nothing");
-            full_lane |= waits && running >= *ceiling;
-        }
-        let others = self.outstanding.values().any(|o| self.running(&o.target.lane) < o.lane_max);
-        reach.hit_if(Mark::LaneFullOthersRun, full_lane && others);
-        reach.hit_if(Mark::GlobalFull, is_full && !machine.queue().is_empty());
-        if let Some(scope) = self.told.take() {
-            check_told(machine, &scope);
-        }
-        self.follow(machine);
     }
 
     /// An attempt starts: where it goes and whether its caller wants a stream.
@@ -219,6 +200,7 @@ impl Demand {
     }
 
     fn begin(&mut self, id: FlightId, ticket: Ticket) {
+        assert!(!self.draining, "nothing begins once it drains");
         let caller = &self.tickets[&ticket];
         if let Some(key) = caller.spec.key {
             let twin = |id: &&FlightId| self.flights[id].first.key == Some(key);
@@ -309,29 +291,12 @@ impl Demand {
             }
             Answer::Opened(_) => {
                 assert!(flight.streams, "only a stream is answered at its head");
+                self.opened.extend(id);
                 reach.hit(Mark::StreamOpened);
             }
             Answer::Refused { kind, .. } => {
                 let left = caller.spec.deadline.saturating_duration_since(now);
                 mark_refusal(flight, kind, left, reach);
-            }
-        }
-    }
-
-    /// Notes what each flight does, and whose wait for a turn begins.
-    fn follow(&mut self, machine: &Coordinator) {
-        for id in &self.live {
-            let Some(flight) = self.flights.get_mut(id) else { continue };
-            flight.stage = machine.flights().of(*id).expect("it lives").stage;
-            let waits = machine.queue().contains(*id);
-            assert_eq!(waits, flight.stage == Stage::Queued);
-            if waits && flight.turns.is_none() {
-                let before: usize = machine.queue().depth(&flight.target.lane).iter().sum();
-                // One turn in ten is shared, and each older flight may take one of those.
-                flight.turns = Some((10 * (before as u64 + 1), 0));
-            }
-            if !waits {
-                flight.turns = None;
             }
         }
     }
@@ -343,15 +308,6 @@ impl Demand {
 
     fn is_left(&self, attempt: AttemptId) -> bool {
         self.flights.get(&attempt.flight).is_some_and(|flight| flight.waiters.is_empty())
-    }
-}
-
-/// Nobody whom a scope guards waits once its opening was told.
-fn check_told(machine: &Coordinator, scope: &str) {
-    for (id, flight) in machine.flights().iter() {
-        let guarded = flight.breaker == BreakerUse::Guarded && &*flight.target.scope == scope;
-        let waits = flight.stage != Stage::Running;
-        assert!(!(guarded && waits), "{id:?} waits for a circuit that is open");
     }
 }
 

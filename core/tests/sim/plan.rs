@@ -10,6 +10,7 @@ use spillgate_core::call::{
 };
 use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
+use spillgate_core::rate::RateOptions;
 use spillgate_core::rng::Rng;
 
 use crate::world::{MS, SECOND};
@@ -205,6 +206,8 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
         limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
+        rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
+        ..HostPolicy::default()
     }
 }
 

@@ -67,6 +67,7 @@ marks! {
     SharedScope,
     CeilingLowered,
     LimitLowered,
+    RateGate,
     LimitRaised,
     GlobalFull,
     LaneFullOthersRun,

@@ -37,7 +37,7 @@ struct Keeper {
     /// Started and not yet settled, with what the host knows of why they were called back.
     running: BTreeMap<AttemptId, Option<AbortCause>>,
     /// Settled or refused: what is still to be reported is removed as it is.
-    judged: BTreeMap<AttemptId, Evidence>,
+    judged: BTreeMap<AttemptId, (Evidence, Option<AbortCause>)>,
     aborted: BTreeSet<AttemptId>,
     hold: Option<Instant>,
     successes: u32,
@@ -77,7 +77,7 @@ impl Supply {
             Input::Settled { attempt, evidence } => {
                 let Some(cause) = keeper.running.remove(attempt) else { return };
                 let evidence = keeper.settle(now, &attempts[attempt], (cause, evidence), reach);
-                keeper.judged.insert(*attempt, evidence);
+                keeper.judged.insert(*attempt, (evidence, cause));
                 if let Some(model) = keeper.breakers.get_mut(&attempts[attempt].scope) {
                     model.forget_probe(*attempt);
                 }
@@ -168,14 +168,15 @@ impl Supply {
                 keeper.refusal(now, &offer, refusal.gate, reach);
             }
             Verdict::RetryAt(retry) => {
-                let evidence = evidence.expect("it is judged by what it brought");
+                let (evidence, cause) = evidence.expect("it is judged by what it brought");
+                assert_eq!(cause, None, "what was called back is not repeated");
                 assert!(retry.at >= now && evidence.is_retryable());
                 assert!(evidence.hint.is_none_or(|hint| retry.at >= hint), "never sooner");
                 let costs = evidence.exposure == Exposure::MaybeSent;
-                assert_eq!(retry.cost == Cost::Token, costs);
+                assert_eq!(retry.cost != Cost::Free, costs);
             }
             Verdict::Done(finality) => {
-                let evidence = evidence.expect("it is judged by what it brought");
+                let (evidence, _) = evidence.expect("it is judged by what it brought");
                 let broke = finality == Finality::BudgetSpent;
                 assert!(!broke || (tokens < 1.0 && evidence.exposure == Exposure::MaybeSent));
             }
@@ -296,7 +297,10 @@ impl Keeper {
 
     fn refusal(&mut self, now: Instant, offer: &Offer, gate: Gate, reach: &mut Reach) {
         match gate {
-            Gate::Deadline => assert!(now + offer.useful_min >= offer.deadline, "it was in time"),
+            Gate::Deadline => {
+                let useful = offer.useful_min.max(offer.useful_max);
+                assert!(now + useful >= offer.deadline, "it was in time");
+            }
             Gate::Pace => {
                 assert!(self.hold > Some(now), "nobody asked for it");
                 reach.hit(Mark::Paced);
@@ -304,6 +308,10 @@ impl Keeper {
             Gate::Slot => {
                 assert!(self.own_slots() >= self.limit as usize, "a slot was free");
                 reach.hit(Mark::SlotGate);
+            }
+            Gate::Rate => {
+                assert!(self.policy.rate.is_some(), "nobody set a rate");
+                reach.hit(Mark::RateGate);
             }
             Gate::Budget => reach.hit(Mark::BudgetGate),
             Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),

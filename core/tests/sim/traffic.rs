@@ -41,7 +41,7 @@ impl World {
                 at += SECOND + self.rng.below(6 * SECOND);
             }
         }
-        for _ in 0..self.rng.below(20) {
+        for _ in 0..self.rng.below(40) {
             let (at, what) = (self.rng.below(FAULTY), self.rng.next_u64());
             self.schedule(at, Event::Operate(what));
         }
@@ -73,7 +73,7 @@ impl World {
         let keeper = pick(&mut rng, &(0..self.hosts.len()).collect::<Vec<_>>());
         let scope = self.plan.keepers()[keeper].clone();
         let soon = self.instant() + Duration::from_millis(500 + rng.below(4_000));
-        let order = match rng.below(14) {
+        let order = match rng.below(21) {
             0 => Order::ForceOpen(Some(soon)),
             1 => Order::ForceOpen(None),
             2 => Order::ForceClosed,
@@ -98,6 +98,9 @@ impl World {
         let reload = Message::ToHost(keeper, host::Input::Reload(Box::new(policy)));
         self.send((Node::Operator, Node::Host(keeper)), &reload);
         if keeper < self.plan.lanes {
+            // The coordinator learns it later than the host, now and then much later.
+            let late = self.rng.below(300 * MS);
+            self.hold_link((Node::Operator, Node::Coordinator), late);
             let input = Input::Lane { lane: lane_key(keeper), slots_max: concurrency };
             self.send((Node::Operator, Node::Coordinator), &Message::ToCoordinator(input));
         }

@@ -157,6 +157,12 @@ impl World {
         }
     }
 
+    /// Makes what is sent on a link from here on arrive no sooner than this.
+    pub(crate) fn hold_link(&mut self, link: (Node, Node), delay: u64) {
+        let at = self.links.entry(link).or_default();
+        *at = (*at).max(self.now + delay);
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
             Event::Deliver(message) => self.deliver(message),

@@ -11,22 +11,20 @@ use tracing::span::{Attributes, Id};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::{Layer, Registry};
 
-use super::receiver::{Receiver, assert_child, named};
+use super::receiver::{Receiver, assert_child};
 use super::records::{follower_of, retried_call};
 use crate::telemetry::options::{OtlpProtocol, TelemetryOptions};
 use crate::telemetry::reporter::Reporter;
 
 #[test]
 fn third_party_receiver_sees_the_tree_over_http() {
-    let receiver = Receiver::start();
-    assert_tree_arrives(&receiver, receiver.http(), OtlpProtocol::HttpProtobuf);
+    assert_tree_arrives(Receiver::start(), OtlpProtocol::HttpProtobuf);
 }
 
 #[cfg(feature = "otlp-grpc")]
 #[test]
 fn third_party_receiver_sees_the_tree_over_grpc() {
-    let receiver = Receiver::start();
-    assert_tree_arrives(&receiver, receiver.grpc(), OtlpProtocol::Grpc);
+    assert_tree_arrives(Receiver::start(), OtlpProtocol::Grpc);
 }
 
 #[test]
@@ -36,17 +34,17 @@ fn own_requests_of_the_exporters_leave_no_span() {
     let subscriber = Registry::default().with(SpanNames(begun));
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing::info_span!("control").in_scope(|| ());
-    let receiver = Receiver::start();
-    assert_tree_arrives(&receiver, receiver.http(), OtlpProtocol::HttpProtobuf);
+    assert_tree_arrives(Receiver::start(), OtlpProtocol::HttpProtobuf);
     #[cfg(feature = "otlp-grpc")]
-    {
-        let receiver = Receiver::start();
-        assert_tree_arrives(&receiver, receiver.grpc(), OtlpProtocol::Grpc);
-    }
+    assert_tree_arrives(Receiver::start(), OtlpProtocol::Grpc);
     assert_eq!(names.try_iter().collect::<Vec<_>>(), ["control"]);
 }
 
-fn assert_tree_arrives(receiver: &Receiver, otlp: String, protocol: OtlpProtocol) {
+fn assert_tree_arrives(receiver: Receiver, protocol: OtlpProtocol) {
+    let otlp = match protocol {
+        OtlpProtocol::HttpProtobuf => receiver.http(),
+        OtlpProtocol::Grpc => receiver.grpc(),
+    };
     let service_name = "shop".to_owned();
     let options = TelemetryOptions {
         otlp: Some(otlp),
@@ -63,7 +61,8 @@ fn assert_tree_arrives(receiver: &Receiver, otlp: String, protocol: OtlpProtocol
     }
     reporter.shutdown(Duration::from_secs(20)).unwrap();
 
-    let spans = receiver.spans_until(|spans| spans.len() >= 17 + 2);
+    let spans = receiver.finish();
+    assert_eq!(spans.len(), 17 + 1);
     let by_id = |id: &str| spans.iter().find(|span| span["span_id"] == id).unwrap();
     let (call, first, second) =
         (by_id("1010101010101010"), by_id("2121212121212121"), by_id("2222222222222222"));
@@ -82,9 +81,8 @@ fn assert_tree_arrives(receiver: &Receiver, otlp: String, protocol: OtlpProtocol
         assert_child(named(&spans, name), call);
     }
     assert_phases_are_below(&spans, first);
-    let shared = named(&spans, "shared wait");
-    let follower = by_id(shared["parent_span_id"].as_str().unwrap());
-    assert_child(shared, follower);
+    let is_follower = |span: &&Value| span["attributes"]["spillgate.coalesced"] == true;
+    let follower = spans.iter().find(is_follower).unwrap();
     let link = json!({ "trace_id": call["trace_id"], "span_id": call["span_id"] });
     assert_eq!(follower["links"], json!([link]));
 }
@@ -105,6 +103,14 @@ fn assert_phases_are_below(spans: &[Value], attempt: &Value) {
             assert_child(connect, phase);
         }
     }
+}
+
+/// The one span of that name.
+fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
+    let mut found = spans.iter().filter(|span| span["name"] == name);
+    let span = found.next().unwrap_or_else(|| panic!("no span {name} in {spans:#?}"));
+    assert!(found.next().is_none(), "more than one span {name} in {spans:#?}");
+    span
 }
 
 /// Tells the name of every span that is begun.

@@ -125,5 +125,6 @@ fn attempt(
         request_bytes: Some(0),
         response_bytes: 512,
         probe: false,
+        goes_on: false,
     }
 }

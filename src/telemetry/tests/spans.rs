@@ -7,10 +7,10 @@ use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry_sdk::trace::SpanData;
 use spillgate_actors::phases::Phase;
-use spillgate_actors::record::{CallRecord, Decision, SpanContext};
+use spillgate_actors::record::{CallRecord, Decision, FlightRecord};
 use spillgate_core::advice::ErrorKind;
 
-use super::records::{SERVICE_SPAN, TRACE, context, follower_of, retried_call, single};
+use super::records::{SERVICE_SPAN, TRACE, follower_of, retried_call, single};
 use crate::telemetry::spans::SpanAssembler;
 
 #[test]
@@ -168,24 +168,39 @@ fn transport_error_is_named_and_a_cancel_is_no_error() {
 fn follower_links_to_its_leader_and_repeats_no_attempt() {
     let leader = retried_call();
     let spans = assemble(&follower_of(&leader));
-    let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
-    assert_eq!(names, ["GET /users/{id}", "shared wait"]);
+    assert_eq!(spans.len(), 1);
     let [link] = &spans[0].links.links[..] else { panic!("{:?}", spans[0].links) };
     assert_eq!(link.span_context.span_id(), SpanId::from_bytes(leader.context.span_id));
     assert_eq!(link.span_context.trace_id(), TraceId::from_bytes(TRACE));
     assert_eq!(attribute(&spans[0], "spillgate.coalesced"), Some(true.into()));
     assert_eq!(spans[0].parent_span_id, SpanId::INVALID);
-    assert_eq!(spans[1].parent_span_id, id(&spans[0]));
-    assert_eq!(spans[1].span_context.trace_id(), spans[0].span_context.trace_id());
 }
 
 #[test]
-fn attempt_of_another_trace_is_linked_and_not_repeated() {
-    let foreign = SpanContext { trace_id: [0xee; 16], ..context(0x44) };
-    let spans = assemble(&single(|_, attempt| attempt.context = foreign));
-    assert_eq!(spans.len(), 1);
-    let linked: Vec<_> = spans[0].links.iter().map(|link| link.span_context.span_id()).collect();
-    assert_eq!(linked, [SpanId::from_bytes([0x44; 8])]);
+fn attempt_that_goes_on_is_told_with_its_flight_and_only_there() {
+    let mut record = retried_call();
+    Arc::make_mut(&mut record.attempts[1]).goes_on = true;
+    let spans = assemble(&record);
+    let clients = spans.iter().filter(|span| span.span_kind == SpanKind::Client);
+    assert_eq!(clients.map(id).collect::<Vec<_>>(), [SpanId::from_bytes([0x21; 8])]);
+
+    let mut attempt = (*retried_call().attempts[1]).clone();
+    attempt.ended = record.ended + Duration::from_secs(1);
+    let mut rest = FlightRecord {
+        flight: record.flight.unwrap(),
+        leader: record.context,
+        url: record.url.clone(),
+        route: record.route.clone(),
+        attempts: vec![Arc::new(attempt.clone())],
+    };
+    let spans = SpanAssembler::new(1).assemble_rest(&rest);
+    assert_eq!(id(&spans[0]), SpanId::from_bytes([0x22; 8]));
+    assert_eq!(spans[0].parent_span_id, SpanId::from_bytes([0x10; 8]));
+    assert_eq!(spans[0].name, "GET /users/{id}");
+    let length = spans[0].end_time.duration_since(spans[0].start_time).unwrap();
+    assert_eq!(length, attempt.ended - attempt.began);
+    rest.leader.sampled = false;
+    assert!(SpanAssembler::new(1).assemble_rest(&rest).is_empty());
 }
 
 #[test]

@@ -23,6 +23,23 @@ async fn a_client_that_leaves_is_noticed_without_waiting_for_the_answer() {
 }
 
 #[tokio::test]
+async fn a_request_whose_client_left_right_after_it_is_counted_but_raises_no_peak() {
+    use std::io::Write as _;
+    for header in ["", "content-length: 4\r\n"] {
+        let drill = Drill::start().unwrap();
+        let _stays = ask(&drill, "/delay/60000").await;
+        drill.wait_for(|ledger| ledger.in_flight() == 1, WAIT).await.unwrap();
+        // The drill waits meanwhile, and so finds request and goodbye together.
+        drill.read(|_| {
+            let mut stream = std::net::TcpStream::connect(drill.addr()).unwrap();
+            write!(stream, "POST /delay/1 HTTP/1.1\r\nhost: drill\r\n{header}\r\n").unwrap();
+        });
+        drill.wait_for(|ledger| ledger.aborted("/delay/1") == 1, WAIT).await.unwrap();
+        assert_eq!((drill.hits(), drill.in_flight(), drill.peak()), (2, 1, 1));
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_during_its_own_body_is_noticed() {
     use tokio::io::AsyncWriteExt as _;
     let drill = Drill::start().unwrap();

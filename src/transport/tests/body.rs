@@ -1,3 +1,5 @@
+//! Bodies, both ways: framing, decoding, and what bounds them.
+
 use std::io::Write as _;
 
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};

@@ -1,3 +1,5 @@
+//! Each way to fail, with its kind, phase and exposure.
+
 use spillgate_actors::phases::{Mark, Phase};
 use spillgate_core::outcome::Exposure;
 

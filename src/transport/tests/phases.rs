@@ -1,3 +1,5 @@
+//! The phases that an exchange notes.
+
 use spillgate_actors::phases::{Mark, Phase};
 use spillgate_actors::transport::ConnectionOrigin;
 

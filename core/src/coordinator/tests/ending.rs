@@ -1,3 +1,5 @@
+//! How a coordinator ends: it drains, or it closes.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Calls that share a flight: what it inherits from them, and what is left when they go.
+
 use super::*;
 
 /// undici#5711, coil#3562 (PITFALLS A10).

@@ -4,26 +4,24 @@ use crate::limit::LimitOptions;
 #[test]
 fn timeouts_lower_the_slots_and_tell_the_coordinator() {
     let mut bench = Bench::new(policy());
-    let attempts: Vec<AttemptId> = (0..6).map(|_| bench.start()).collect();
-    bench.now += Duration::from_secs(10);
-    let told: Vec<u32> =
-        attempts.into_iter().flat_map(|attempt| late(&mut bench, attempt)).collect();
-    assert_eq!((told, bench.host.slots().slots_max()), (vec![3], 3));
-    let attempts: Vec<AttemptId> = (0..3).map(|_| bench.start()).collect();
+    assert_eq!(round(&mut bench, 6), [], "one bad moment is none");
+    assert_eq!(round(&mut bench, 6), [3]);
+    (0..3).for_each(|_| assert!(bench.start().n > 0));
     assert_eq!(bench.refused().gate, Gate::Slot);
-    bench.now += Duration::from_secs(10);
-    let told: Vec<u32> =
-        attempts.into_iter().flat_map(|attempt| late(&mut bench, attempt)).collect();
-    assert_eq!((told, bench.host.slots().slots_max()), (vec![1], 1));
+}
+
+#[test]
+fn further_timeouts_lower_them_to_one() {
+    let mut bench = Bench::new(policy());
+    let told: Vec<Vec<u32>> = [6, 6, 3, 1].map(|slots| round(&mut bench, slots)).into();
+    assert_eq!(told, [vec![], vec![3], vec![1], vec![]]);
+    assert_eq!(bench.host.slots().slots_max(), 1);
 }
 
 #[test]
 fn host_at_rest_has_its_ceiling_again_and_may_be_forgotten() {
     let mut bench = Bench::new(policy());
-    let attempts: Vec<AttemptId> = (0..6).map(|_| bench.start()).collect();
-    for attempt in attempts {
-        late(&mut bench, attempt);
-    }
+    (0..2).for_each(|_| drop(round(&mut bench, 6)));
     assert!(!bench.host.is_idle(bench.now));
     bench.now = bench.host.next_wake().expect("it rests some time");
     assert_eq!(bench.handle(Input::Wake), [Action::Limit(6)]);
@@ -47,16 +45,20 @@ fn what_fails_fast_or_is_cancelled_says_nothing_of_the_load() {
 #[test]
 fn new_ceiling_is_told_as_far_as_the_limit_allows() {
     let mut bench = Bench::new(policy());
-    let attempts: Vec<AttemptId> = (0..6).map(|_| bench.start()).collect();
-    for attempt in attempts {
-        late(&mut bench, attempt);
-    }
+    (0..2).for_each(|_| drop(round(&mut bench, 6)));
     let reload = |concurrency| Input::Reload(Box::new(HostPolicy { concurrency, ..policy() }));
     assert_eq!(bench.handle(reload(9)), [Action::Limit(3)]);
     assert_eq!(bench.handle(reload(2)), [Action::Limit(2)]);
     let limit = LimitOptions::fixed();
     let reload = Input::Reload(Box::new(HostPolicy { limit, ..policy() }));
     assert_eq!(bench.handle(reload), [Action::Limit(6)]);
+}
+
+/// So many attempts that are all too slow; what the coordinator is told.
+fn round(bench: &mut Bench, slots: usize) -> Vec<u32> {
+    let attempts: Vec<AttemptId> = (0..slots).map(|_| bench.start()).collect();
+    bench.now += Duration::from_secs(10);
+    attempts.into_iter().flat_map(|attempt| late(bench, attempt)).collect()
 }
 
 /// Being too slow for every deadline is a timeout like any other.

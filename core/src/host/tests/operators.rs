@@ -1,3 +1,5 @@
+//! What an operator orders, and what a reload changes.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! When an attempt is repeated, and what pays for it.
+
 use super::*;
 
 /// dotnet/extensions#5248, axios-retry#17 (PITFALLS A13).
@@ -146,4 +148,12 @@ fn failure_that_opens_the_breaker_is_not_retried() {
         bench.call(status(503));
     }
     assert_eq!(bench.call(status(503)), Verdict::Done(Finality::CircuitOpen));
+}
+
+#[test]
+fn what_was_called_back_is_not_repeated() {
+    let mut bench = Bench::consecutive();
+    let attempt = bench.start();
+    bench.handle(Input::Abort { attempt, cause: AbortCause::Cancelled });
+    assert_eq!(bench.settle(attempt, status(503)), Verdict::Done(Finality::Settled));
 }

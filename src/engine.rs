@@ -1,0 +1,44 @@
+//! What a client shares with everything that it hands out: the door, the reporter, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use spillgate_actors::door::Door;
+
+use crate::telemetry::reporter::{Observer, Reporter};
+
+/// The threads of one client, which run until the last clone of it is gone or it is shut down.
+pub(crate) struct Engine {
+    door: Door,
+    reporter: ArcSwapOption<Reporter>,
+    export_timeout: Duration,
+}
+
+impl Engine {
+    pub(crate) fn new(door: Door, reporter: Reporter, export_timeout: Duration) -> Self {
+        Self { door, reporter: ArcSwapOption::from_pointee(reporter), export_timeout }
+    }
+
+    /// The way to the actors.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Tells `observer` every entry of the journal from here on.
+    pub(crate) fn observe(&self, observer: Observer) {
+        if let Some(reporter) = &*self.reporter.load() {
+            reporter.observe(observer);
+        }
+    }
+
+    /// Ends the actors, sends the last spans, and ends the reporter; blocks until that is done.
+    pub(crate) fn end(&self) {
+        self.door.close();
+        if let Some(reporter) = self.reporter.swap(None).and_then(Arc::into_inner)
+            && let Err(error) = reporter.shutdown(self.export_timeout)
+        {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+    }
+}
