@@ -11,6 +11,8 @@ mod plan;
 mod redaction;
 mod request;
 mod response;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -3,9 +3,9 @@
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
 //! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
-//! [`queue`], [`flights`], [`pace`], [`allowance`],
-//! [`rate`]) never import each other; the two machines [`host`] (supply) and
-//! [`coordinator`] (demand) compose them and never import each other either.
+//! [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`]) never import each other;
+//! the two machines [`host`] (supply) and [`coordinator`] (demand) compose them and never import
+//! each other either.
 
 pub mod advice;
 pub mod allowance;
@@ -18,6 +18,7 @@ pub mod deadline;
 pub mod device;
 pub mod event;
 pub mod flights;
+pub mod hedge;
 pub mod host;
 pub mod latencies;
 pub mod latency;

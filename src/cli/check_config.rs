@@ -84,18 +84,19 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
     let policy = config.policy(host, method, path, None);
     let route = config.matching_route(host, method, path, None).unwrap_or("none");
     let repeats = config.is_repeatable(host, method, path, None);
-    let HostPolicy { deadline, timeouts, retry, breaker, concurrency } = &policy;
+    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, .. } = &policy;
     let time = |duration| humantime::format_duration(duration).to_string();
+    let streak = format!("after {} failures in a row", breaker.failure_threshold);
+    let share = format!(
+        "at {} % failures of at least {} calls in {}",
+        breaker.failure_rate * 100.0,
+        breaker.min_calls,
+        breaker.window_calls.map_or_else(|| time(breaker.window), |calls| format!("{calls} calls"))
+    );
     let kind = match breaker.kind {
-        BreakerKind::Consecutive => {
-            format!("after {} failures in a row", breaker.failure_threshold)
-        }
-        BreakerKind::Rate => format!(
-            "at {} % failures of at least {} calls in {}",
-            breaker.failure_rate * 100.0,
-            breaker.min_calls,
-            time(breaker.window)
-        ),
+        BreakerKind::Consecutive => streak,
+        BreakerKind::Rate => share,
+        BreakerKind::Hybrid => format!("{streak}, or {share}"),
         BreakerKind::Off => "never".to_owned(),
     };
     let retried = if repeats { "unasked" } else { "only with an idempotency key or by permission" };

@@ -12,6 +12,7 @@ mod paper;
 mod request;
 mod setup;
 mod signals;
+mod simulate;
 mod trace;
 mod values;
 
@@ -46,6 +47,9 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Prints a manual page
     Man(manual::ManArgs),
+    /// Tries policies in modelled worlds, in virtual time
+    #[command(after_help = "Example:\n  spillgate simulate all --seeds 10 --out report")]
+    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command that the process's arguments name.
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(*args),
         Command::Trace(args) => trace::run(*args),
         Command::Drill(args) => drill::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::CheckConfig(args) => check_config::check(&args),
         Command::Config(args) => check_config::config(&args),
         Command::Completions(args) => manual::completions(&args, Cli::command()),

@@ -1,0 +1,274 @@
+//! What would this policy do: policies side by side in the same worlds, with the same seeds.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
+use crate::simulate::chance::Spread;
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::{Lab, in_parallel};
+use crate::simulate::measure::{mean, millis};
+use crate::simulate::process::Recipe;
+use crate::simulate::report::{figure, quoted};
+use crate::simulate::tally::Tally;
+
+/// A world in plain numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    /// Its name.
+    pub name: String,
+    /// Processes with a pipeline of their own.
+    pub processes: usize,
+    /// How calls come.
+    pub calls: Calls,
+    /// The time for a whole call; `None` leaves it to the policy.
+    pub deadline: Option<Duration>,
+    /// The mean time that the upstream needs for an answer.
+    pub service: Duration,
+    /// Requests that the upstream works on at once; `None` is as many as come.
+    pub workers: Option<usize>,
+    /// Requests that wait for a worker at most; one more is answered with 503.
+    pub queue_max: usize,
+    /// The share of answers that are a 500.
+    pub failing: f64,
+    /// Requests allowed in each tenth of a second; the others get a 429 and are to wait so long.
+    pub throttle: Option<(usize, Duration)>,
+    /// What goes wrong for a while.
+    pub trouble: Option<Trouble>,
+}
+
+/// How calls come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Calls {
+    /// At random, by this rate, for so long.
+    Steady {
+        /// Calls a second over all processes.
+        rps: f64,
+        /// For so long.
+        lasting: Duration,
+    },
+    /// One of each process within a tenth of a second.
+    Herd,
+}
+
+/// What goes wrong for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trouble {
+    /// When.
+    pub at: Duration,
+    /// For how long.
+    pub lasting: Duration,
+    /// What.
+    pub kind: TroubleKind,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TroubleKind {
+    /// Requests are taken and none is worked on.
+    Hangs,
+    /// All answers are a 503, at once.
+    Fails,
+    /// Each answer takes that many times as long.
+    Slow(f64),
+}
+
+/// Policies side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The names of the policies.
+    pub policies: Vec<String>,
+    /// What was measured, world by world.
+    pub rows: Vec<ComparedRow>,
+}
+
+/// One number of one world under each policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComparedRow {
+    /// The world.
+    pub world: String,
+    /// What is measured, with its unit.
+    pub metric: &'static str,
+    /// The mean over the seeds, for each policy.
+    pub values: Vec<f64>,
+}
+
+/// The worlds in which policies are compared unless another is given.
+pub fn worlds() -> Vec<World> {
+    let steady = |rps| Calls::Steady { rps, lasting: Duration::from_secs(240) };
+    let base = World {
+        name: String::from("20 % of requests fail"),
+        processes: 10,
+        calls: steady(100.0),
+        deadline: None,
+        service: Duration::from_millis(5),
+        workers: None,
+        queue_max: usize::MAX,
+        failing: 0.2,
+        throttle: None,
+        trouble: None,
+    };
+    let near_full = World {
+        failing: 0.0,
+        calls: steady(280.0),
+        service: Duration::from_millis(100),
+        workers: Some(30),
+        ..base.clone()
+    };
+    let at = Duration::from_secs(30);
+    let trouble = |seconds, kind| Some(Trouble { at, lasting: Duration::from_secs(seconds), kind });
+    vec![
+        base.clone(),
+        World {
+            name: String::from("outage of 30 s"),
+            failing: 0.0,
+            trouble: trouble(30, TroubleKind::Fails),
+            ..base.clone()
+        },
+        World {
+            name: String::from("hangs for 10 s at 93 % load"),
+            trouble: trouble(10, TroubleKind::Hangs),
+            ..near_full.clone()
+        },
+        World {
+            name: String::from("ten times slower for 30 s"),
+            calls: steady(200.0),
+            trouble: trouble(30, TroubleKind::Slow(10.0)),
+            ..near_full
+        },
+        World {
+            name: String::from("herd of 1,000 told to wait 5 s"),
+            processes: 1_000,
+            calls: Calls::Herd,
+            failing: 0.0,
+            throttle: Some((60, Duration::from_secs(5))),
+            ..base
+        },
+    ]
+}
+
+/// Runs each world with each policy over the seeds from 1 to `seeds`.
+pub fn compare(policies: &[(String, Lab)], worlds: &[World], seeds: u64) -> Comparison {
+    let tasks: Vec<(&World, &Lab, u64)> = worlds
+        .iter()
+        .flat_map(|world| policies.iter().map(move |(_, lab)| (world, lab)))
+        .flat_map(|(world, lab)| (1..=seeds).map(move |seed| (world, lab, seed)))
+        .collect();
+    let measured = in_parallel(&tasks, |(world, lab, seed)| world.measure(lab, *seed));
+    let value = |world: &World, lab: &Lab, metric: usize| {
+        let of_both = tasks.iter().zip(&measured).filter(|((of_world, of_lab, _), _)| {
+            std::ptr::eq(*of_world, world) && std::ptr::eq(*of_lab, lab)
+        });
+        let values: Vec<f64> =
+            of_both.filter_map(|(_, values)| values.get(metric).copied()).collect();
+        mean(&values)
+    };
+    let rows = worlds.iter().flat_map(|world| {
+        let metrics = METRICS.iter().enumerate();
+        metrics.filter(|(_, name)| world.trouble.is_some() || **name != RECOVERY).map(
+            move |(position, metric)| ComparedRow {
+                world: world.name.clone(),
+                metric,
+                values: policies.iter().map(|(_, lab)| value(world, lab, position)).collect(),
+            },
+        )
+    });
+    let rows = rows.collect();
+    Comparison { policies: policies.iter().map(|(name, _)| name.clone()).collect(), rows }
+}
+
+impl Comparison {
+    /// Writes the table.
+    pub fn write_table(&self, to: &mut dyn Write) -> io::Result<()> {
+        let width = self.rows.iter().map(|row| row.world.len()).max().unwrap_or(0);
+        write!(to, "{:<width$}  {:<12}", "world", "metric")?;
+        for policy in &self.policies {
+            write!(to, " {policy:>16}")?;
+        }
+        writeln!(to)?;
+        let mut shown = "";
+        for row in &self.rows {
+            let world = if row.world == shown { "" } else { row.world.as_str() };
+            shown = &row.world;
+            write!(to, "{world:<width$}  {:<12}", row.metric)?;
+            for value in &row.values {
+                write!(to, " {:>16}", figure(*value))?;
+            }
+            writeln!(to)?;
+        }
+        Ok(())
+    }
+}
+
+impl Comparison {
+    /// The rows as CSV, one line for each policy.
+    pub fn csv(&self) -> String {
+        let mut csv = String::from("world,metric,policy,mean\n");
+        for row in &self.rows {
+            for (policy, value) in self.policies.iter().zip(&row.values) {
+                let (world, policy) = (quoted(&row.world), quoted(policy));
+                // Writing to a String cannot fail.
+                let _ = std::fmt::Write::write_fmt(
+                    &mut csv,
+                    format_args!("{world},{},{policy},{value:.6}\n", row.metric),
+                );
+            }
+        }
+        csv
+    }
+}
+
+impl World {
+    fn measure(&self, lab: &Lab, seed: u64) -> Vec<f64> {
+        let tally = self.run(lab, seed);
+        let end = self.trouble.map_or(Duration::ZERO, |trouble| trouble.at + trouble.lasting);
+        vec![
+            tally.success_pct(),
+            tally.load_x(),
+            tally.recovery(end),
+            millis(tally.latency(0.5, |_| true)),
+            millis(tally.latency(0.99, |_| true)),
+        ]
+    }
+
+    fn run(&self, lab: &Lab, seed: u64) -> Tally {
+        let mut upstream = match self.workers {
+            Some(workers) => Backend::of_workers(workers, self.spread()),
+            None => Backend::endless(self.spread()),
+        };
+        upstream.queue_max = self.queue_max;
+        upstream.failing = vec![self.failing];
+        upstream.throttle =
+            self.throttle.map(|(each_tenth, retry_after)| Throttle::new(each_tenth, retry_after));
+        upstream.spells = self.trouble.iter().map(Trouble::spell).collect();
+        let (arrivals, until) = match self.calls {
+            Calls::Steady { rps, lasting } => (Arrivals::Poisson(rps), lasting),
+            Calls::Herd => {
+                let within = Duration::from_millis(100);
+                (Arrivals::Once(within), within)
+            }
+        };
+        let patience = self.deadline.unwrap_or(lab.policy.deadline);
+        let load = Load { arrivals, until, patience, errand: plain_errand };
+        let recipe = Recipe::new(lab.policy.clone(), lab.limits);
+        fleet::run(recipe.processes(self.processes, seed), load, upstream, seed)
+    }
+
+    fn spread(&self) -> Spread {
+        Spread::Exponential(self.service.as_secs_f64())
+    }
+}
+
+impl Trouble {
+    fn spell(&self) -> Spell {
+        let ill = match self.kind {
+            TroubleKind::Hangs => Ill::Hangs,
+            TroubleKind::Fails => Ill::Fails,
+            TroubleKind::Slow(times) => Ill::Slow(times),
+        };
+        Spell { during: self.at..self.at + self.lasting, ill }
+    }
+}
+
+const RECOVERY: &str = "recover_s";
+const METRICS: [&str; 5] = ["success_pct", "load_x", RECOVERY, "p50_ms", "p99_ms"];

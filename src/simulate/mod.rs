@@ -1,0 +1,24 @@
+//! The policy laboratory: the production machines in modelled worlds, in virtual time.
+//!
+//! No clock, socket or runtime takes part in a result: the same seed gives the same bytes. The
+//! worlds prove themselves first, by reproducing published results with the published policies;
+//! then the machines of [`spillgate_core`] are driven through them as the actors drive them.
+
+mod agenda;
+mod backend;
+pub mod bars;
+mod chance;
+mod client;
+pub mod compare;
+mod fleet;
+mod frames;
+pub mod lab;
+mod measure;
+mod plain;
+mod plot;
+mod process;
+pub mod report;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod worlds;
