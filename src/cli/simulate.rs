@@ -11,8 +11,9 @@ use crate::Config;
 use crate::cli::exit::Exit;
 use crate::simulate::bars::Kind;
 use crate::simulate::compare::{World, compare, worlds};
-use crate::simulate::lab::{Detail, Lab, scenarios};
+use crate::simulate::lab::scenarios;
 use crate::simulate::report::Report;
+use crate::simulate::scenario::{Detail, Lab};
 
 /// What `simulate` is told.
 #[derive(Debug, clap::Args)]

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
 use crate::simulate::chance::Spread;
-use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
-use crate::simulate::lab::{Lab, in_parallel};
+use crate::simulate::errand::plain_errand;
+use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::lab::in_parallel;
 use crate::simulate::measure::{mean, millis};
 use crate::simulate::process::Recipe;
 use crate::simulate::report::{figure, quoted};
+use crate::simulate::scenario::Lab;
 use crate::simulate::tally::Tally;
 
 /// A world in plain numbers.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{AttemptId, Priority, Ticket};
+use spillgate_core::call::{AttemptId, Ticket};
 use spillgate_core::outcome::{Evidence, Exposure};
 use spillgate_core::rng::Rng;
 
@@ -13,6 +13,7 @@ use crate::simulate::agenda::{Agenda, Clock};
 use crate::simulate::backend::{Backend, Interest, Job, Reception};
 use crate::simulate::chance::{exponential, index, seconds};
 use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::errand::Errand;
 use crate::simulate::tally::Tally;
 
 /// Who calls, how often and for what.
@@ -43,22 +44,6 @@ pub(super) enum Arrivals {
     },
     /// One for each client, all within this time.
     Once(Duration),
-}
-
-/// What a call is for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Errand {
-    /// Which part of the upstream.
-    pub(super) route: usize,
-    /// How urgent.
-    pub(super) priority: Priority,
-    /// What it may share.
-    pub(super) key: Option<u64>,
-}
-
-/// Any errand: the same part, normal rank, nothing shared.
-pub(super) fn plain_errand(_: &mut Rng) -> Errand {
-    Errand::default()
 }
 
 /// A world in motion.

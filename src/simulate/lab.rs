@@ -1,4 +1,4 @@
-//! The laboratory: which scenarios there are, and how they are run over seeds.
+//! The laboratory at work: which scenarios there are, and how they are run over seeds.
 //!
 //! Each scenario and seed is a task of its own. Threads take tasks in any order; what they find is
 //! put together in the order of tasks, so that the number of threads changes nothing.
@@ -8,70 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use spillgate_core::policy::{HostPolicy, Limits};
-
-use crate::simulate::bars::{BARS, Kind};
+use crate::simulate::bars::BARS;
+use crate::simulate::measure::number;
 use crate::simulate::report::{Report, RowResult};
+use crate::simulate::scenario::{Curve, Lab, Scenario};
 use crate::simulate::worlds;
-
-/// What is put to the test.
-#[derive(Debug, Clone, Default)]
-pub struct Lab {
-    /// The pipeline of a host.
-    pub policy: HostPolicy,
-    /// The bounds of a process.
-    pub limits: Limits,
-    /// What is wanted of a run.
-    pub detail: Detail,
-}
-
-/// What is wanted of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Detail {
-    /// The rows of the acceptance table.
-    #[default]
-    Rows,
-    /// Lines for plots, too, which need further worlds.
-    Plots,
-}
-
-/// A world and what is measured in it.
-pub(super) struct Scenario {
-    /// Its name, as rows begin with.
-    pub(super) name: &'static str,
-    /// What its rows prove.
-    pub(super) kind: Kind,
-    /// What it is about, in a line.
-    pub(super) about: &'static str,
-    /// Lets it run with a seed.
-    pub(super) run: fn(&Lab, u64) -> Finding,
-}
-
-/// What one run of a scenario brought.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Finding {
-    readings: Vec<Reading>,
-    /// Lines for the plots.
-    pub(super) curves: Vec<Curve>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    id: &'static str,
-    metric: &'static str,
-    value: f64,
-}
-
-/// One line of a plot.
-#[derive(Debug, Clone)]
-pub(super) struct Curve {
-    /// The plot's name.
-    pub(super) plot: &'static str,
-    /// The line's name.
-    pub(super) series: &'static str,
-    /// Its points.
-    pub(super) points: Vec<(f64, f64)>,
-}
 
 /// Names and subjects of all scenarios, in the order in which they run.
 pub fn scenarios() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -92,35 +33,12 @@ impl Lab {
             picked.iter().any(|from| from.name == bar.scenario() && from.kind == bar.kind)
         });
         let values = |id, metric| {
-            let readings = findings.iter().flat_map(|finding| &finding.readings);
-            let of_row = readings.filter(|found| found.id == id && found.metric == metric);
-            of_row.map(|found| found.value).collect::<Vec<f64>>()
+            let of_row = findings.iter().flat_map(|finding| finding.values(id, metric));
+            of_row.collect::<Vec<f64>>()
         };
         let rows = rows.map(|bar| RowResult::new(*bar, &values(bar.id, bar.metric))).collect();
         let curves = findings.iter().map(|finding| finding.curves.as_slice()).collect::<Vec<_>>();
         Report { rows, curves: mean_curves(&curves) }
-    }
-
-    /// Whether a run with this seed goes through the worlds that only plots need.
-    pub(super) fn draws(&self, seed: u64) -> bool {
-        self.detail == Detail::Plots && seed == 1
-    }
-}
-
-impl Finding {
-    /// Takes a measured value.
-    pub(super) fn read(&mut self, id: &'static str, metric: &'static str, value: f64) {
-        self.readings.push(Reading { id, metric, value });
-    }
-
-    /// Takes a line.
-    pub(super) fn draw(
-        &mut self,
-        plot: &'static str,
-        series: &'static str,
-        points: Vec<(f64, f64)>,
-    ) {
-        self.curves.push(Curve { plot, series, points });
     }
 }
 
@@ -167,7 +85,7 @@ fn mean_curves(runs: &[&[Curve]]) -> Vec<Curve> {
         }
     }
     for (curve, runs) in &mut grouped {
-        let runs = crate::simulate::measure::number(*runs);
+        let runs = number(*runs);
         curve.points.iter_mut().for_each(|(x, y)| (*x, *y) = (*x / runs, *y / runs));
     }
     grouped.into_iter().map(|(curve, _)| curve).collect()

@@ -10,6 +10,7 @@ pub mod bars;
 mod chance;
 mod client;
 pub mod compare;
+mod errand;
 mod fleet;
 mod frames;
 pub mod lab;
@@ -18,6 +19,7 @@ mod plain;
 mod plot;
 mod process;
 pub mod report;
+pub mod scenario;
 mod tally;
 #[cfg(test)]
 mod tests;

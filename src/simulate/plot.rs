@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::simulate::lab::Curve;
 use crate::simulate::measure::number;
+use crate::simulate::scenario::Curve;
 
 /// What a plot says around its lines.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 
 use crate::simulate::bars::{Bar, Kind};
 use crate::simulate::frames::FRAMES;
-use crate::simulate::lab::Curve;
 use crate::simulate::measure::mean;
 use crate::simulate::plot::draw;
+use crate::simulate::scenario::Curve;
 
 /// What was measured, row by row, with lines for plots.
 #[derive(Debug)]

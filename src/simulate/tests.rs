@@ -4,8 +4,9 @@ use spillgate_core::breaker::options::BreakerOptions;
 
 use crate::simulate::bars::BARS;
 use crate::simulate::compare::{Calls, World, compare, worlds};
-use crate::simulate::lab::{Lab, scenarios};
+use crate::simulate::lab::scenarios;
 use crate::simulate::report::Report;
+use crate::simulate::scenario::Lab;
 
 #[test]
 fn same_seed_gives_the_same_bytes() {

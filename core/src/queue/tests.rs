@@ -1,3 +1,5 @@
+//! Whose turn it is, who is shed, and which lanes are held.
+
 use super::*;
 use Priority::{Background, Critical, Foreground, Normal};
 

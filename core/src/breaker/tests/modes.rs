@@ -1,3 +1,5 @@
+//! The kinds of breakers, the ramp after closing, waiting for a verdict, and shadow.
+
 use super::*;
 
 /// tower-resilience 0.13: its count window never slides (PITFALLS A6).

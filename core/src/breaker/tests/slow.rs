@@ -1,3 +1,5 @@
+//! Breakers that mind slow calls, ended or still in flight.
+
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(2);

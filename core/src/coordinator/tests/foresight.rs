@@ -1,3 +1,5 @@
+//! Calls that cannot be served in time are told so when they come.
+
 use super::*;
 
 const TURN: Duration = Duration::from_secs(1);

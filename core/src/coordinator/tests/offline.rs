@@ -1,3 +1,5 @@
+//! Lanes that are held while this machine is offline, and the probe that lights them.
+
 use super::*;
 use crate::device::Sight;
 

@@ -1,3 +1,5 @@
+//! A lane waits for the tokens of a rate.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Callers that wait for the verdict of a probe.
+
 use super::*;
 
 #[test]

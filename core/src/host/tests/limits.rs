@@ -1,3 +1,5 @@
+//! What moves the limit of a host, and what it tells the coordinator.
+
 use super::*;
 use crate::limit::LimitOptions;
 

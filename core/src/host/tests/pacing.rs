@@ -1,3 +1,5 @@
+//! Quotas that the server tells of, and the rate that the user sets.
+
 use super::*;
 use crate::allowance::QuotaUse;
 use crate::quota::Quota;

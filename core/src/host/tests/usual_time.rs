@@ -1,3 +1,5 @@
+//! The useful minimum grows to what a route usually takes.
+
 use super::*;
 
 #[test]
