@@ -331,7 +331,22 @@ fn manifest(member: &str) -> toml::Table {
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 60;
 
-const LEAVES: [&str; 7] = ["breaker", "budget", "backoff", "slots", "queue", "flights", "pace"];
+const LEAVES: [&str; 14] = [
+    "breaker",
+    "budget",
+    "backoff",
+    "slots",
+    "limit",
+    "queue",
+    "flights",
+    "pace",
+    "allowance",
+    "rate",
+    "device",
+    "turnover",
+    "latencies",
+    "hedge",
+];
 
 const LONG_FILES: &[(&str, usize, &str)] = &[];
 
