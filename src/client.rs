@@ -110,7 +110,8 @@ impl Client {
         receiver
     }
 
-    /// Takes a new configuration; breakers, queues, permits and windows stay.
+    /// Takes a new configuration, whole: what the builder said of hosts goes too, unless
+    /// [`Config::add_host`] says it again. Breakers, queues, permits and windows stay.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         config.check().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
         self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));

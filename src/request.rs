@@ -161,11 +161,11 @@ impl RequestBuilder {
     }
 
     /// Answers with this instead of an error; a panic in it leaves the error.
-    pub fn fallback(
+    pub fn fallback<R: Into<answer::Response>>(
         mut self,
-        fallback: impl FnOnce(&Error) -> answer::Response + Send + 'static,
+        fallback: impl FnOnce(&Error) -> R + Send + 'static,
     ) -> Self {
-        self.fallback = Some(Box::new(fallback));
+        self.fallback = Some(Box::new(|error| fallback(error).into()));
         self
     }
 

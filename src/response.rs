@@ -58,6 +58,12 @@ impl From<answer::Response> for Response {
     }
 }
 
+impl From<Response> for answer::Response {
+    fn from(response: Response) -> Self {
+        response.0
+    }
+}
+
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 
 use crate::body::BodyReader;
@@ -193,15 +193,21 @@ pub struct ResponseBuilder {
 }
 
 impl ResponseBuilder {
-    /// Sets the status; 200 by default.
-    pub fn status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+    /// Sets the status; 200 by default, and 500 for a number that is no status.
+    pub fn status(mut self, status: impl TryInto<StatusCode>) -> Self {
+        self.status = status.try_into().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self
     }
 
-    /// Adds a header.
-    pub fn header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+    /// Adds a header; one that is malformed is left out.
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        if let (Ok(name), Ok(value)) = (name.try_into(), value.try_into()) {
+            self.headers.append(name, value);
+        }
         self
     }
 

@@ -12,11 +12,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
 use spillgate_core::breaker::Stance;
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
+use spillgate_core::device::Sight;
 use spillgate_core::event::BreakerState;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
@@ -30,7 +31,7 @@ use crate::messages::{
     Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop,
     Submit,
 };
-use crate::order::Prepared;
+use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
@@ -215,6 +216,15 @@ impl Coordinator {
         }
     }
 
+    /// Learns what an attempt shows of this machine's network.
+    fn look(&mut self, ctx: &mut Context<Self>, attempt: AttemptId, outturn: Option<&Outturn>) {
+        let Some(outturn) = outturn else { return };
+        let sight = Sight::of(outturn.as_ref().err().map(|failure| failure.kind));
+        if sight == Sight::Offline || self.machine.is_offline() {
+            self.step(ctx, Input::Seen { attempt, sight });
+        }
+    }
+
     fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
         if let Some(host) = self.hosts.get(&target.keeper) {
             host.addr.do_send(Abort { attempt, cause });
@@ -235,6 +245,12 @@ impl Coordinator {
 
 impl Actor for Coordinator {
     type Context = Context<Self>;
+
+    /// Ends the thread, also when the actor ends before its `Stop` is read: a mailbox whose last
+    /// address is gone may be closed with a message in it.
+    fn stopped(&mut self, _: &mut Self::Context) {
+        System::current().stop();
+    }
 }
 
 impl Wakeful for Coordinator {
@@ -292,6 +308,7 @@ impl Handler<Report> for Coordinator {
             let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
             self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
         }
+        self.look(ctx, attempt, brought.as_ref().map(|(outturn, _)| outturn));
         let now = Instant::now();
         let mut onward = None;
         let mut lane = None;

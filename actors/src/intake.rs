@@ -83,7 +83,7 @@ pub(crate) fn prepare(
     Ok(Prepared { spec, order, once, origin, breaker })
 }
 
-/// Where the call goes; credentials in the URL become a header, and standing headers are added.
+/// Where the call goes, with the headers that follow from it and from the client.
 fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
     let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
     address::check_length(url.as_str())?;

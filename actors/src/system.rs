@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use actix::{Actor, Addr, System};
 use arc_swap::ArcSwapOption;
@@ -48,12 +49,13 @@ impl Shard {
         &self.addr
     }
 
-    /// Ends the thread and waits until it has ended.
+    /// Ends the thread and waits until it has ended, or until only a resolver can still hold it:
+    /// the system's looks names up on a thread that nobody can call back, for as long as it likes.
     pub(crate) fn close(&self) {
         self.addr.do_send(Stop);
         if let Some(ended) = self.ended.swap(None) {
             // Nothing is ever sent: the channel closes when the thread ends.
-            let _ = ended.recv();
+            let _ = ended.recv_timeout(CLOSE_MAX);
         }
     }
 }
@@ -67,3 +69,6 @@ impl Drop for Shard {
 fn no_thread(cause: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the actors' thread could not be started: {cause}"))
 }
+
+/// Actors end and sockets close in milliseconds.
+const CLOSE_MAX: Duration = Duration::from_secs(1);

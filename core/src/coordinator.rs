@@ -5,10 +5,13 @@
 //! a refusal, or by its own deadline, whichever comes first.
 
 mod awaiting;
+mod entering;
 mod foresight;
+mod network;
 mod patience;
 pub mod port;
 mod refusals;
+mod sleep;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -22,6 +25,7 @@ use crate::coordinator::awaiting::Awaiting;
 use crate::coordinator::foresight::Foresight;
 use crate::coordinator::patience::{Patience, useful_min};
 use crate::coordinator::port::{Action, Answer, Input};
+use crate::device::Device;
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::slots::{Slots, Taking};
@@ -38,6 +42,7 @@ pub struct Coordinator {
     /// Sleepers that a probe's verdict wakes sooner.
     awaiting: Awaiting,
     foresight: Foresight,
+    device: Device,
     /// Attempts on the wire, with the target whose lane and slot they hold.
     running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
@@ -63,6 +68,7 @@ impl Coordinator {
             sleepers: BTreeSet::new(),
             awaiting: Awaiting::default(),
             foresight: Foresight::default(),
+            device: Device::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -77,6 +83,7 @@ impl Coordinator {
             Input::Submit(spec) => self.submit(now, &spec),
             Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
             Input::Opened(attempt) => self.opened(attempt),
+            Input::Seen { attempt, sight } => self.seen(now, attempt, sight),
             Input::Report { attempt, verdict, onward } => {
                 self.report(now, attempt, verdict, onward);
             }
@@ -90,6 +97,7 @@ impl Coordinator {
             Input::DropLane(lane) => {
                 self.queue.drop_lane(&lane);
                 self.foresight.forget(&lane);
+                self.device.forget(&lane);
             }
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
@@ -100,6 +108,7 @@ impl Coordinator {
             Input::Wake => {}
         }
         self.wake(now);
+        self.give_up_offline(now);
         self.dispatch(now);
     }
 
@@ -113,7 +122,8 @@ impl Coordinator {
         let sleeper = self.sleepers.first().map(|(at, _)| *at);
         let deadline = self.patience.next_end();
         let release = self.queue.next_release();
-        sleeper.into_iter().chain(deadline).chain(release).min()
+        let lasting = self.next_lasting();
+        sleeper.into_iter().chain(deadline).chain(release).chain(lasting).min()
     }
 
     fn submit(&mut self, now: Instant, spec: &CallSpec) {
@@ -181,6 +191,7 @@ impl Coordinator {
         onward: Option<Target>,
     ) {
         let Some(Sent { target, at }) = self.running.remove(&attempt) else { return };
+        self.unprobe(now, attempt);
         self.global.give();
         self.queue.give(&target.lane);
         if !matches!(verdict, Verdict::Refused(_)) {
@@ -256,13 +267,20 @@ impl Coordinator {
             self.queue.give(&flight.target.lane);
             return self.fail(id, Gate::Deadline, None);
         }
+        let attempt = AttemptId { flight: id, n: flight.n + 1 };
+        if self.device.is_dark(&flight.target.lane)
+            && let Err(until) = self.device.probe(now, attempt)
+        {
+            self.queue.give(&flight.target.lane);
+            self.queue.hold(&flight.target.lane, until);
+            return self.requeue(id);
+        }
         let taking = self.global.take();
         debug_assert_eq!(taking, Taking::Taken, "a free slot was seen");
         self.serial += 1;
         flight.stage = Stage::Running;
         flight.n += 1;
         flight.tries += 1;
-        let attempt = AttemptId { flight: id, n: flight.n };
         let offer = Offer {
             attempt,
             serial: self.serial,
@@ -299,38 +317,6 @@ impl Coordinator {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
-        }
-    }
-
-    /// Lets a flight wait at the place that it left for its turn.
-    fn requeue(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        let Some(arrival) = flight.arrival else { return self.enqueue(id) };
-        flight.stage = Stage::Queued;
-        self.queue.put_back(id, &flight.target.lane, flight.rank(), arrival);
-    }
-
-    fn sleep(&mut self, id: FlightId, at: Instant) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        flight.stage = Stage::Sleeping(at);
-        self.sleepers.insert((at, id));
-    }
-
-    fn wake_up(&mut self, at: Instant, id: FlightId) {
-        self.sleepers.remove(&(at, id));
-        if let Some(flight) = self.flights.of(id) {
-            self.awaiting.end(&flight.target.scope, id);
-        }
-        self.enqueue(id);
-    }
-
-    /// Answers a sleeping flight at once when the waiter that would have waited for its retry left.
-    fn give_up_sleeping(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.of(id).filter(|flight| flight.has_result) else { return };
-        if let Stage::Sleeping(at) = flight.stage
-            && !self.is_useful_at(id, at)
-        {
-            self.fail(id, Gate::Deadline, None);
         }
     }
 

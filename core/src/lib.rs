@@ -15,6 +15,7 @@ pub mod budget;
 pub mod call;
 pub mod coordinator;
 pub mod deadline;
+pub mod device;
 pub mod event;
 pub mod flights;
 pub mod hedge;

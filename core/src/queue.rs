@@ -8,6 +8,7 @@
 //! the newest goes first, but for every tenth turn: an overload then costs some their answer instead
 //! of making everybody's late.
 
+mod lane;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crate::call::{FlightId, HostKey, Priority};
+use crate::queue::lane::{Lane, RANKS, SHARE_ONE_IN};
 
 /// Flights that wait for a slot of their host.
 #[derive(Debug)]
@@ -31,20 +33,6 @@ pub struct Queue {
     arrivals: u64,
     turns: u64,
     now: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Lane {
-    ranks: [BTreeMap<u64, FlightId>; RANKS],
-    shown: [Option<u64>; RANKS],
-    /// Turns that passed over something less urgent, since one was given to it.
-    passed: u64,
-    /// Turns that passed over something older, since one was given to it.
-    skipped: u64,
-    running: u32,
-    slots_max: u32,
-    /// Until when no turn falls on it.
-    held: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,6 +88,15 @@ impl Queue {
                 self.holds.remove(&(before, lane.clone()));
             }
             self.holds.insert((until, lane.clone()));
+            self.refresh(lane);
+        }
+    }
+
+    /// Ends a hold before its time.
+    pub fn unhold(&mut self, lane: &HostKey) {
+        let Some(known) = self.lanes.get_mut(lane) else { return };
+        if let Some(until) = known.held.take() {
+            self.holds.remove(&(until, lane.clone()));
             self.refresh(lane);
         }
     }
@@ -232,6 +229,12 @@ impl Queue {
         [0, 1, 2, 3].map(|rank: usize| lane.ranks.get(rank).map_or(0, BTreeMap::len))
     }
 
+    /// The flights of a lane that wait, the most urgent rank first, the oldest first in each.
+    pub fn waiting(&self, lane: &HostKey) -> impl Iterator<Item = FlightId> {
+        let lane = self.lanes.get(lane).into_iter();
+        lane.flat_map(|lane| &lane.ranks).flat_map(BTreeMap::values).copied()
+    }
+
     /// How many flights of a lane run.
     pub fn running(&self, lane: &HostKey) -> u32 {
         self.lanes.get(lane).map_or(0, |lane| lane.running)
@@ -331,56 +334,5 @@ impl Queue {
     }
 }
 
-impl Lane {
-    fn new(slots_max: u32) -> Self {
-        Self {
-            ranks: Default::default(),
-            shown: [None; RANKS],
-            passed: 0,
-            skipped: 0,
-            running: 0,
-            slots_max,
-            held: None,
-        }
-    }
-
-    /// The flight that runs in a slot of this lane when the lane's turn falls on `rank`.
-    fn turn(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
-        let heads = self.ranks.iter().skip(rank + 1).filter_map(BTreeMap::first_key_value);
-        let less_urgent = heads.min_by_key(|(arrival, _)| **arrival).map(|(_, flight)| *flight);
-        let head = self.head(rank, is_pressed);
-        self.running += 1;
-        let is_given_away = self.ranks.iter().take(rank).any(|entries| !entries.is_empty());
-        if less_urgent.is_none() || is_given_away {
-            return head;
-        }
-        self.passed = (self.passed + 1) % SHARE_ONE_IN;
-        if self.passed == 0 { less_urgent } else { head }
-    }
-
-    /// The newest when waits are long: what has waited most has the least chance of being in time.
-    /// Every tenth such turn is the oldest's, so that nothing waits for ever.
-    fn head(&mut self, rank: usize, is_pressed: bool) -> Option<FlightId> {
-        let entries = self.ranks.get(rank)?;
-        if is_pressed && entries.len() > 1 {
-            self.skipped = (self.skipped + 1) % SHARE_ONE_IN;
-            if self.skipped != 0 {
-                return entries.values().next_back().copied();
-            }
-        }
-        entries.values().next().copied()
-    }
-
-    fn has_slot(&self) -> bool {
-        self.running < self.slots_max && self.held.is_none()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.running == 0 && self.ranks.iter().all(BTreeMap::is_empty)
-    }
-}
-
-const RANKS: usize = Priority::ALL.len();
-const SHARE_ONE_IN: u64 = 10;
 /// Once the oldest of a rank has waited this long, the newest goes first.
 const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);

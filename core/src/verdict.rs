@@ -92,6 +92,8 @@ pub enum Finality {
     CircuitOpen,
     /// The next attempt found no room to wait in.
     QueueFull,
+    /// This machine has had no network for too long to wait for it.
+    DeviceOffline,
 }
 
 impl Finality {
@@ -105,6 +107,7 @@ impl Finality {
             Self::DeadlineNear { .. } => "no retry: the deadline is too near",
             Self::CircuitOpen => "no retry: the circuit is open",
             Self::QueueFull => "no retry: the queue is full",
+            Self::DeviceOffline => "no retry: this device is offline",
         }
     }
 }
@@ -135,6 +138,8 @@ pub enum Gate {
     Breaker,
     /// The breaker's probes are away, and callers wait for their verdict.
     Probe,
+    /// This machine has no network; the coordinator asks it before any host.
+    Device,
 }
 
 impl Gate {
@@ -146,6 +151,7 @@ impl Gate {
             Self::Slot => ErrorKind::QueueFull,
             Self::Budget => ErrorKind::Overloaded,
             Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,
+            Self::Device => ErrorKind::DeviceOffline,
         }
     }
 }

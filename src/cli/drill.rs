@@ -63,7 +63,7 @@ fn refused(args: &DrillArgs, error: &io::Error) -> Failure {
     if script.is_some_and(|path| error.to_string().starts_with(&path)) {
         return Failure::usage(format!("--script {error}"));
     }
-    let failure = Failure::usage(format!("--listen {}: {error}", args.listen));
+    let failure = Failure::usage(format!("--listen {error}"));
     failure.hint(if error.kind() == io::ErrorKind::AddrInUse {
         "something listens there already; port 0 takes a free one"
     } else {

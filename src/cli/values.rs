@@ -50,7 +50,7 @@ pub(crate) fn header(text: &str) -> Result<Header, String> {
     let Some((name, value)) = text.split_once(':') else {
         return Err("a header without `:`; expected `Name: value`".to_owned());
     };
-    let name: HeaderName = name.trim_end().parse().map_err(|_| {
+    let name: HeaderName = name.trim_end_matches([' ', '\t']).parse().map_err(|_| {
         "the header's name is malformed; expected letters, digits and `-`".to_owned()
     })?;
     let value = HeaderValue::from_str(value.trim_matches([' ', '\t'])).map_err(|_| {

@@ -1,8 +1,11 @@
 //! How clients live and end: threads, draining, reloading.
 
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use spillgate::actors::transport::{ExchangeFuture, Outbound, Transport, TransportError};
 use spillgate::{BreakerState, Client, Config, Drained, ErrorClass, ErrorKind};
+use tokio::sync::oneshot;
 
 use crate::alone;
 use crate::bench::{
@@ -26,16 +29,16 @@ fn dropping_clients_ends_their_threads() {
         let handle = kept.breakers().get_or_create("a", five(Duration::from_secs(1)));
         drop(kept);
         drop(handle);
-        eventually("none is left", || alone::threads().is_empty()).await;
+        eventually("none of twenty is left", || alone::threads().is_empty()).await;
         let busy = Client::standard();
         let call = spawn(busy.get(drill.url("/delay/60000")));
         hits(&drill, 22).await;
         assert_eq!(busy.shutdown(Duration::ZERO).await, Drained::Cut);
         assert_eq!(error(call).await.kind(), ErrorKind::ShuttingDown);
         drop(busy);
-        eventually("none is left", || alone::threads().is_empty()).await;
+        eventually("the busy one is gone", || alone::threads().is_empty()).await;
         (0..80).for_each(|_| drop(Client::standard()));
-        eventually("none is left", || alone::threads().is_empty()).await;
+        eventually("none of eighty is left", || alone::threads().is_empty()).await;
     });
 }
 
@@ -155,4 +158,36 @@ async fn bad_configuration_is_refused_and_the_old_one_stays() {
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
     assert!(error.to_string().contains("40s") && error.to_string().contains("30s"), "{error}");
     assert_eq!(client.get(drill.url("/ok")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_no_resolver() {
+    let (asked, resolving) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let transport = Arc::new(Resolving(Mutex::new(Some((asked, released)))));
+    let client = client(|builder| builder.transport(transport));
+    let call = spawn(client.get("http://a.example/"));
+    resolving.await.unwrap();
+    let began = Instant::now();
+    client.shutdown(Duration::ZERO).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(error(call).await.kind(), ErrorKind::ShuttingDown);
+    release.send(()).unwrap();
+}
+
+/// Hangs as name resolution does: on a thread that cannot be called back.
+struct Resolving(Mutex<Option<(oneshot::Sender<()>, mpsc::Receiver<()>)>>);
+
+impl Transport for Resolving {
+    fn exchange(&self, _: Outbound) -> ExchangeFuture {
+        let (asked, released) = self.0.lock().unwrap().take().expect("it is asked once");
+        Box::pin(async move {
+            let resolves = tokio::task::spawn_blocking(move || {
+                let _ = asked.send(());
+                let _ = released.recv_timeout(crate::bench::PATIENCE);
+            });
+            let _ = resolves.await;
+            Err(TransportError::never_sent(ErrorKind::DnsError))
+        })
+    }
 }

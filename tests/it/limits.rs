@@ -144,14 +144,20 @@ async fn fallbacks_answer_in_place_of_errors_and_may_panic() {
     let (drill, client) = (drill(), quick());
     let call = client.get(drill.url("/close")).fallback(|error| {
         assert_eq!(error.kind(), ErrorKind::ConnectionTerminated);
-        spillgate::Response::builder().body("from the cellar").build()
+        spillgate::Response::builder()
+            .status(203)
+            .header("x-from", "cellar")
+            .body("from the cellar")
+            .build()
     });
     let response = call.send().await.unwrap();
     assert_eq!(
         (response.text().unwrap().as_str(), response.report().attempts),
         ("from the cellar", 4)
     );
-    let call = client.get(drill.url("/close")).fallback(|_| panic!("planted: a fallback panics"));
+    let call = client
+        .get(drill.url("/close"))
+        .fallback(|_| -> spillgate::Response { panic!("planted: a fallback panics") });
     assert_eq!(error(spawn(call)).await.kind(), ErrorKind::ConnectionTerminated);
     eventually("it is at rest", || client.snapshot().calls == 0).await;
     assert_eq!(client.get(drill.url("/ok")).send().await.unwrap().status(), 200);

@@ -123,7 +123,7 @@ async fn deadline_ends_a_call_that_only_waited() {
     let report = error.report().unwrap();
     assert_eq!(report.attempts, 0);
     assert!(report.queue_wait >= Duration::from_millis(200), "{:?}", report.queue_wait);
-    assert_eq!(client.snapshot().hosts[0].queued, [0; 4]);
+    eventually("it waits no more", || client.snapshot().hosts[0].queued == [0; 4]).await;
     held.iter().for_each(Call::abort);
     at_rest(&client).await;
     assert_eq!(drill.hits(), 6);

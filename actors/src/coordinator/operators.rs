@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use actix::dev::{MessageResponse, OneshotSender};
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture, System};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, ResponseFuture};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{HostKey, ScopeKey, Target, Ticket};
 use spillgate_core::coordinator::port::Input;
@@ -147,7 +147,7 @@ impl Handler<Stop> for Coordinator {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         self.close(ctx);
-        System::current().stop();
+        ctx.stop();
     }
 }
 

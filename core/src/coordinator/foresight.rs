@@ -1,11 +1,9 @@
-//! Whether a call that comes can be served before its deadline.
+//! How fast the slots of each lane come free.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::call::{FlightId, HostKey};
-use crate::coordinator::Coordinator;
-use crate::coordinator::patience::useful_min;
+use crate::call::HostKey;
 use crate::turnover::Turnover;
 
 /// The service rates of all lanes.
@@ -24,20 +22,9 @@ impl Foresight {
     pub(super) fn forget(&mut self, lane: &HostKey) {
         self.of.remove(lane);
     }
-}
 
-impl Coordinator {
-    /// When to come again with a new flight that its lane cannot serve in time as things stand;
-    /// `None` lets it wait. Only the lane's own slots are looked at: where all hosts together are
-    /// the bottleneck, this errs towards waiting.
-    pub(super) fn too_late_at(&self, now: Instant, id: FlightId) -> Option<Instant> {
-        let flight = self.flights.of(id)?;
-        let lane = &flight.target.lane;
-        let ahead = self.queue.ahead(lane, flight.rank())?;
-        let wait = self.foresight.of.get(lane)?.wait(ahead, self.queue.slots_max(lane))?;
-        let (deadline, budget) = flight.deadline()?;
-        let left = deadline.saturating_duration_since(now);
-        let excess = (wait + useful_min(budget)).checked_sub(left).filter(|e| !e.is_zero())?;
-        now.checked_add(excess)
+    /// The service rate of a lane, if any of its slots came free yet.
+    pub(super) fn of(&self, lane: &HostKey) -> Option<&Turnover> {
+        self.of.get(lane)
     }
 }

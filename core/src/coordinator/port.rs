@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, HostKey, ScopeKey, Target, Ticket};
+use crate::device::Sight;
 use crate::verdict::{AbortCause, Finality, Offer, Verdict};
 
 /// What a coordinator is told.
@@ -15,6 +16,13 @@ pub enum Input {
     Cancel(Ticket),
     /// An attempt's answer is handed over while its body still runs.
     Opened(AttemptId),
+    /// An attempt that ends shows this of the machine's network; told before its report.
+    Seen {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// What it shows.
+        sight: Sight,
+    },
     /// A host has decided.
     Report {
         /// About which attempt.

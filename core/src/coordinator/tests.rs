@@ -2,6 +2,7 @@
 
 mod ending;
 mod foresight;
+mod offline;
 mod pacing;
 mod sharing;
 mod verdicts;

@@ -28,6 +28,11 @@ impl Coordinator {
         &self.global
     }
 
+    /// Whether lanes are held because this machine has no network.
+    pub fn is_offline(&self) -> bool {
+        self.device.is_offline()
+    }
+
     /// Whether nothing waits, runs or sleeps.
     pub fn is_idle(&self) -> bool {
         self.flights.is_empty()

@@ -96,7 +96,7 @@ impl Reach {
     /// An answer came for this reason.
     pub(crate) fn arrived(&mut self, finality: Finality) {
         match finality {
-            Finality::Settled => {}
+            Finality::Settled | Finality::DeviceOffline => {}
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
             Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),

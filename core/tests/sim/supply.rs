@@ -313,6 +313,7 @@ impl Keeper {
                 assert!(self.policy.rate.is_some(), "nobody set a rate");
                 reach.hit(Mark::RateGate);
             }
+            Gate::Device => panic!("no host knows of the network"),
             Gate::Budget => reach.hit(Mark::BudgetGate),
             Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
         }

@@ -37,6 +37,8 @@ impl Show {
         let upstreams = Upstreams::start(usize::from(hosts), seed).map_err(|cause| {
             Failure::new(Exit::Usage, "the upstreams cannot listen on 127.0.0.1", &cause)
         })?;
+        // An empty variable counts as unset, as OpenTelemetry has it.
+        let otlp = otlp.filter(|url| !url.is_empty());
         let exporting = otlp.is_some();
         let blamed = if exporting { Exit::Usage } else { Exit::Config };
         let service = Service::start(seed, otlp).map_err(|error| {

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use url::Url;
 
+use crate::cli::end::End;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fetch::input::{Entry, Place};
@@ -19,7 +20,6 @@ use crate::cli::fetch::naming::Names;
 use crate::cli::fetch::output::{Item, Output};
 use crate::cli::fetch::progress::{Counts, Progress};
 use crate::cli::fetch::resume::{Past, digest};
-use crate::cli::fetch::row::End;
 use crate::cli::signals::Signals;
 
 /// A run under way.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::cli::fetch::row::millis;
+use crate::cli::end::millis;
 use crate::cli::fetch::tally::Outturn;
 
 /// Lines for what a call for a URL came to: decisions, attempts, how it ended.

@@ -23,10 +23,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep_until, timeout_at};
 use url::Url;
 
+use crate::cli::end::End;
 use crate::cli::fetch::download::{self, Saved};
 use crate::cli::fetch::explain;
 use crate::cli::fetch::input::Entry;
-use crate::cli::fetch::row::{End, Row};
+use crate::cli::fetch::row::Row;
 use crate::cli::fetch::tally::{Outturn, Tally};
 use crate::cli::request::Template;
 use crate::client::Client;

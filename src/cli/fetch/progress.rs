@@ -92,10 +92,9 @@ impl Progress {
 
     /// Says something that stays, whatever the mode.
     pub(crate) fn say(&self, text: &str) {
-        let write = || drop(writeln!(io::stderr().lock(), "{text}"));
         match self {
-            Self::None | Self::Plain => write(),
-            Self::Bars(bars) => bars.screen.suspend(write),
+            Self::None | Self::Plain => drop(writeln!(io::stderr().lock(), "{text}")),
+            Self::Bars(bars) => drop(bars.screen.println(text)),
         }
     }
 

@@ -8,7 +8,8 @@ use spillgate_actors::error::Error;
 use spillgate_actors::record::CallRecord;
 use spillgate_actors::report::{CallReport, PhaseTimes};
 
-use crate::cli::fetch::row::{End, Row, Times, millis};
+use crate::cli::end::{End, millis};
+use crate::cli::fetch::row::{Row, Times};
 
 /// What one call came to.
 #[derive(Default)]
