@@ -144,7 +144,14 @@ impl Breaker {
             Outcome::Success | Outcome::Failure | Outcome::Neutral(_) => evidence.outcome,
         };
         match (&mut self.phase, pass.probe) {
-            (Phase::Closed { trip, .. }, _) => {
+            (Phase::Closed { trip, ramp }, _) => {
+                match (ramp, outcome) {
+                    (Some(ramp), Outcome::Success) => ramp.succeed(now),
+                    (Some(ramp), Outcome::Failure | Outcome::Neutral(Neutral::Throttled)) => {
+                        ramp.fail(now);
+                    }
+                    (Some(_), Outcome::Neutral(_)) | (None, _) => {}
+                }
                 let reason = trip.record(now, pass.serial, outcome, (evidence, &self.options))?;
                 self.forced.is_none().then(|| self.open(now, reason, rng))
             }
