@@ -109,14 +109,14 @@ impl BreakerOptions {
         Self { failure_threshold: failures, ..Self::default() }
     }
 
-    /// Opens when at least `failure_rate` of at least 20 calls in 10 s failed; 5 s doubling
-    /// to 60 s, then a ramp of 30 s.
+    /// Opens when at least `failure_rate` of at least 20 calls in 10 s failed; 5 s growing
+    /// by half to 60 s, then a ramp of 30 s.
     pub fn rate(failure_rate: f64) -> Self {
         Self {
             kind: BreakerKind::Rate,
             failure_rate,
             reset_timeout: Duration::from_secs(5),
-            reset_growth: 2.0,
+            reset_growth: 1.5,
             reset_jitter: 0.2,
             ramp: Duration::from_secs(30),
             ..Self::default()
