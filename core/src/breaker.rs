@@ -81,9 +81,16 @@ pub struct Breaker {
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Closed { trip: Trip, ramp: Option<Ramp> },
+    /// A ramp is boxed: few breakers have one at a time.
+    Closed {
+        trip: Trip,
+        ramp: Option<Box<Ramp>>,
+    },
     Open(Opening),
-    HalfOpen { opening: Opening, probes: Probes },
+    HalfOpen {
+        opening: Opening,
+        probes: Probes,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -275,7 +282,7 @@ impl Breaker {
         match &self.phase {
             Phase::Closed { trip, ramp } => {
                 let aged = trip.next_age(&self.options);
-                aged.into_iter().chain(ramp.as_ref().map(Ramp::end)).min()
+                aged.into_iter().chain(ramp.as_ref().map(|ramp| ramp.end())).min()
             }
             Phase::HalfOpen { probes, .. } => probes.next_expiry(),
             Phase::Open(_) => None,
@@ -344,7 +351,8 @@ impl Breaker {
                     return None;
                 }
                 self.openings = 0;
-                let (trip, ramp) = (Trip::new(&self.options), Ramp::new(now, self.options.ramp));
+                let ramp = Ramp::new(now, self.options.ramp).map(Box::new);
+                let trip = Trip::new(&self.options);
                 Some(self.enter(now, Phase::Closed { trip, ramp }))
             }
             Outcome::Failure | Outcome::Neutral(Neutral::Throttled) => {

@@ -140,9 +140,9 @@ mod tests {
         for ms in 0..10_000 {
             let now = t0 + Duration::from_millis(10) * ms;
             if ms % 4 == 0 {
-                ramp.fail(now)
+                ramp.fail(now);
             } else {
-                ramp.succeed(now)
+                ramp.succeed(now);
             }
             assert!(ramp.share(now) < 0.3, "{}", ramp.share(now));
         }
