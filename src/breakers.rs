@@ -26,7 +26,7 @@ impl Breaker {
         BreakerOptions::consecutive(failures)
     }
 
-    /// Opens when at least this share of at least 20 calls in 10 s failed; 5 s doubling to 60 s.
+    /// Opens when at least this share of at least 20 calls in 10 s failed; 5 s growing to 60 s.
     pub fn rate(failure_rate: f64) -> BreakerOptions {
         BreakerOptions::rate(failure_rate)
     }

@@ -81,9 +81,16 @@ pub struct Breaker {
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Closed { trip: Trip, ramp: Option<Ramp> },
+    /// A ramp is boxed: few breakers have one at a time.
+    Closed {
+        trip: Trip,
+        ramp: Option<Box<Ramp>>,
+    },
     Open(Opening),
-    HalfOpen { opening: Opening, probes: Probes },
+    HalfOpen {
+        opening: Opening,
+        probes: Probes,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -144,7 +151,14 @@ impl Breaker {
             Outcome::Success | Outcome::Failure | Outcome::Neutral(_) => evidence.outcome,
         };
         match (&mut self.phase, pass.probe) {
-            (Phase::Closed { trip, .. }, _) => {
+            (Phase::Closed { trip, ramp }, _) => {
+                match (ramp, outcome) {
+                    (Some(ramp), Outcome::Success) => ramp.succeed(now),
+                    (Some(ramp), Outcome::Failure | Outcome::Neutral(Neutral::Throttled)) => {
+                        ramp.fail(now);
+                    }
+                    (Some(_), Outcome::Neutral(_)) | (None, _) => {}
+                }
                 let reason = trip.record(now, pass.serial, outcome, (evidence, &self.options))?;
                 self.forced.is_none().then(|| self.open(now, reason, rng))
             }
@@ -268,7 +282,7 @@ impl Breaker {
         match &self.phase {
             Phase::Closed { trip, ramp } => {
                 let aged = trip.next_age(&self.options);
-                aged.into_iter().chain(ramp.as_ref().map(Ramp::end)).min()
+                aged.into_iter().chain(ramp.as_ref().map(|ramp| ramp.end())).min()
             }
             Phase::HalfOpen { probes, .. } => probes.next_expiry(),
             Phase::Open(_) => None,
@@ -337,7 +351,8 @@ impl Breaker {
                     return None;
                 }
                 self.openings = 0;
-                let (trip, ramp) = (Trip::new(&self.options), Ramp::new(now, self.options.ramp));
+                let ramp = Ramp::new(now, self.options.ramp).map(Box::new);
+                let trip = Trip::new(&self.options);
                 Some(self.enter(now, Phase::Closed { trip, ramp }))
             }
             Outcome::Failure | Outcome::Neutral(Neutral::Throttled) => {

@@ -176,9 +176,6 @@ impl Limit {
         if queued > most {
             return self.current.saturating_sub(1).max(floor);
         }
-        if queued > most / 2.0 {
-            return self.current;
-        }
         self.current.saturating_add(1).min(self.ceiling)
     }
 
@@ -320,6 +317,23 @@ mod tests {
         let mut aimd = Bench::new(LimitKind::Aimd);
         (0..10).for_each(|_| assert_eq!(aimd.second(10), 6));
         assert!((0..20).all(|_| aimd.second(500) == 6));
+    }
+
+    /// Latencies that spread by half of themselves: the least of a minute is far below the least of
+    /// half a second, and that is no queue.
+    #[test]
+    fn natural_spread_takes_no_slot_for_good() {
+        let mut bench = Bench::new(LimitKind::Vegas);
+        let mut rng = crate::rng::Rng::new(1);
+        let mut lowered = 0;
+        for _ in 0..20_000 {
+            bench.now += Duration::from_secs(1) / 120;
+            let spread = (0..6).map(|_| rng.unit()).sum::<f64>() / 6.0;
+            let took = Duration::from_millis(50).mul_f64(0.2 + 1.6 * spread);
+            bench.limit.learn(bench.now, Load::Answered(took));
+            lowered += i32::from(bench.limit.current() < 6);
+        }
+        assert!(lowered < 4_000, "{lowered} of 20,000");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What would this policy do: policies side by side in the same worlds, with the same seeds.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
@@ -180,25 +180,26 @@ pub fn compare(policies: &[(String, Lab)], worlds: &[World], seeds: u64) -> Comp
 }
 
 impl Comparison {
-    /// Writes the table.
-    pub fn write_table(&self, to: &mut dyn Write) -> io::Result<()> {
+    /// The rows as a table to read, one column for each policy.
+    pub fn table(&self) -> String {
         let width = self.rows.iter().map(|row| row.world.len()).max().unwrap_or(0);
-        write!(to, "{:<width$}  {:<12}", "world", "metric")?;
-        for policy in &self.policies {
-            write!(to, " {policy:>16}")?;
-        }
-        writeln!(to)?;
+        let columns = |values: &[String]| {
+            values.iter().fold(String::new(), |mut line, value| {
+                let _ = write!(line, " {value:>16}");
+                line
+            })
+        };
+        let mut table = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "{:<width$}  {:<12}{}", "world", "metric", columns(&self.policies));
         let mut shown = "";
         for row in &self.rows {
             let world = if row.world == shown { "" } else { row.world.as_str() };
             shown = &row.world;
-            write!(to, "{world:<width$}  {:<12}", row.metric)?;
-            for value in &row.values {
-                write!(to, " {:>16}", figure(*value))?;
-            }
-            writeln!(to)?;
+            let values: Vec<String> = row.values.iter().map(|value| figure(*value)).collect();
+            let _ = writeln!(table, "{world:<width$}  {:<12}{}", row.metric, columns(&values));
         }
-        Ok(())
+        table
     }
 }
 
@@ -210,10 +211,7 @@ impl Comparison {
             for (policy, value) in self.policies.iter().zip(&row.values) {
                 let (world, policy) = (quoted(&row.world), quoted(policy));
                 // Writing to a String cannot fail.
-                let _ = std::fmt::Write::write_fmt(
-                    &mut csv,
-                    format_args!("{world},{},{policy},{value:.6}\n", row.metric),
-                );
+                let _ = writeln!(csv, "{world},{},{policy},{value:.6}", row.metric);
             }
         }
         csv

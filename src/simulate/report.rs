@@ -1,7 +1,6 @@
 //! What a run of the laboratory says: a table to read, CSV to keep.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 
 use crate::simulate::bars::{Bar, Kind};
 use crate::simulate::frames::FRAMES;
@@ -41,6 +40,16 @@ impl RowResult {
         let pass = !values.is_empty() && bar.bound.holds(mean);
         Self { bar, mean, min, max, pass }
     }
+
+    fn write(&self, table: &mut String, width: usize) {
+        let [mean, min, max] = [self.mean, self.min, self.max].map(figure);
+        let (id, metric, bound) = (self.bar.id, self.bar.metric, self.bar.bound.to_string());
+        let pass = if self.pass { "yes" } else { "NO" };
+        let _ = writeln!(
+            table,
+            "  {id:<width$}  {metric:<26} {mean:>9} {min:>9} {max:>9}  {bound:<16} {pass}"
+        );
+    }
 }
 
 impl Report {
@@ -54,38 +63,26 @@ impl Report {
         self.rows.iter().filter(|row| !row.pass)
     }
 
-    /// Writes the table.
-    pub fn write_table(&self, to: &mut dyn Write) -> io::Result<()> {
+    /// The rows as a table to read.
+    pub fn table(&self) -> String {
         let width = self.rows.iter().map(|row| row.bar.id.len()).max().unwrap_or(0);
-        for kind in [Kind::Validation, Kind::Bar] {
-            let rows: Vec<&RowResult> =
-                self.rows.iter().filter(|row| row.bar.kind == kind).collect();
-            if rows.is_empty() {
-                continue;
+        let mut table = String::new();
+        for (kind, title) in [
+            (Kind::Validation, "V: published results, by the published policies"),
+            (Kind::Bar, "B: bars, by the production machines"),
+        ] {
+            let mut rows = self.rows.iter().filter(|row| row.bar.kind == kind).peekable();
+            if rows.peek().is_some() {
+                // Writing to a String cannot fail.
+                let _ = writeln!(
+                    table,
+                    "{title}\n  {:<width$}  {:<26} {:>9} {:>9} {:>9}  {:<16} pass",
+                    "id", "metric", "mean", "min", "max", "bound"
+                );
             }
-            let title = match kind {
-                Kind::Validation => "V: published results, by the published policies",
-                Kind::Bar => "B: bars, by the production machines",
-            };
-            writeln!(to, "{title}")?;
-            let [mean, min, max] = ["mean", "min", "max"];
-            writeln!(
-                to,
-                "  {:<width$}  {:<26} {mean:>9} {min:>9} {max:>9}  {:<16} pass",
-                "id", "metric", "bound"
-            )?;
-            for row in rows {
-                let [mean, min, max] = [row.mean, row.min, row.max].map(figure);
-                let (id, metric, bound) = (row.bar.id, row.bar.metric, row.bar.bound.to_string());
-                let pass = if row.pass { "yes" } else { "NO" };
-                writeln!(
-                    to,
-                    "  {id:<width$}  {metric:<26} {mean:>9} {min:>9} {max:>9}  {bound:<16} {pass}"
-                )?;
-            }
-            writeln!(to)?;
+            rows.for_each(|row| row.write(&mut table, width));
         }
-        Ok(())
+        table
     }
 
     /// The rows as CSV.

@@ -154,11 +154,6 @@ impl CallLog {
         self.answered.map(|answered| answered.saturating_sub(self.arrived))
     }
 
-    /// From its arrival to its first attempt.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        self.started.map(|started| started.saturating_sub(self.arrived))
-    }
-
     /// Whether it was that urgent.
     pub(super) fn is(&self, priority: Priority) -> bool {
         self.errand.priority == priority

@@ -40,7 +40,8 @@ pub struct BreakerOptions {
     pub probe_lease: Duration,
     /// What callers do while all probes are away.
     pub half_open: HalfOpen,
-    /// How long the admitted share grows after a probe closed it; zero admits all at once.
+    /// How long the admitted share grows after a probe closed it, unless good answers end that
+    /// sooner; zero admits all at once.
     pub ramp: Duration,
     /// Whether it refuses, or only tells what it would refuse.
     pub mode: BreakerMode,
@@ -108,14 +109,14 @@ impl BreakerOptions {
         Self { failure_threshold: failures, ..Self::default() }
     }
 
-    /// Opens when at least `failure_rate` of at least 20 calls in 10 s failed; 5 s doubling to 60 s,
-    /// then a ramp of 30 s.
+    /// Opens when at least `failure_rate` of at least 20 calls in 10 s failed; 5 s growing
+    /// by half to 60 s, then a ramp of 30 s.
     pub fn rate(failure_rate: f64) -> Self {
         Self {
             kind: BreakerKind::Rate,
             failure_rate,
             reset_timeout: Duration::from_secs(5),
-            reset_growth: 2.0,
+            reset_growth: 1.5,
             reset_jitter: 0.2,
             ramp: Duration::from_secs(30),
             ..Self::default()

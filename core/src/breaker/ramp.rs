@@ -1,16 +1,20 @@
-//! The slow start after a breaker closed: the admitted share grows with time.
+//! The slow start after a breaker closed: the admitted share grows with time and with good answers.
 //!
-//! One good probe does not prove that an upstream with cold caches bears the whole load. The share
-//! is dealt out evenly, not drawn, so that it is exact at any rate; and one call a second always
-//! passes, so that a client with little traffic is refused nothing.
+//! One good probe does not prove that an upstream with cold caches bears the whole load. Time alone
+//! is a poor guide: an upstream that is well again should not wait for it, and one that still fails
+//! must not be given more because of it. So each good answer raises the share by a fifth, and each
+//! failure halves it. The share is dealt out evenly, not drawn, so that it is exact at any rate; and
+//! one call a second always passes, so that a client with little traffic is refused nothing.
 
 use std::time::{Duration, Instant};
 
 /// A share that grows from a tenth to one.
 #[derive(Debug, Clone)]
 pub(super) struct Ramp {
-    began: Instant,
+    /// What time alone needs from a tenth to all.
     span: Duration,
+    share: f64,
+    moved: Instant,
     credit: f64,
     admitted: Option<Instant>,
 }
@@ -19,7 +23,7 @@ impl Ramp {
     /// A ramp over `span`, unless that is nothing.
     pub(super) fn new(now: Instant, span: Duration) -> Option<Self> {
         let ends = now.checked_add(span).is_some();
-        let ramp = Self { began: now, span, credit: 0.0, admitted: None };
+        let ramp = Self { span, share: SHARE_MIN, moved: now, credit: 0.0, admitted: None };
         (!span.is_zero() && ends).then_some(ramp)
     }
 
@@ -37,19 +41,38 @@ impl Ramp {
         }
     }
 
-    /// When all calls pass.
+    /// Learns of a good answer.
+    pub(super) fn succeed(&mut self, now: Instant) {
+        self.share = (self.share(now) * SUCCESS_RAISES).min(1.0);
+        self.moved = now;
+    }
+
+    /// Learns of a failure.
+    pub(super) fn fail(&mut self, now: Instant) {
+        self.share = (self.share(now) * FAILURE_LOWERS).max(SHARE_MIN);
+        self.moved = now;
+    }
+
+    /// When all calls pass, if nothing more is learned.
     pub(super) fn end(&self) -> Instant {
-        self.began.checked_add(self.span).unwrap_or(self.began)
+        let left = self.span.mul_f64((1.0 - self.share) / (1.0 - SHARE_MIN));
+        self.moved.checked_add(left).unwrap_or(self.moved)
     }
 
     fn share(&self, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(self.began);
-        (passed.as_secs_f64() / self.span.as_secs_f64()).clamp(SHARE_MIN, 1.0)
+        let passed = now.saturating_duration_since(self.moved);
+        let grown = (1.0 - SHARE_MIN) * passed.as_secs_f64() / self.span.as_secs_f64();
+        (self.share + grown).clamp(SHARE_MIN, 1.0)
     }
 }
 
 /// The share at the start; Envoy's slow start has the same floor.
 const SHARE_MIN: f64 = 0.1;
+/// What a good answer makes of the share. An upstream that fails one request in five is held where
+/// it is: 1.2^4 is about what one failure takes.
+const SUCCESS_RAISES: f64 = 1.2;
+/// What a failure makes of the share.
+const FAILURE_LOWERS: f64 = 0.5;
 /// The longest that nothing passes.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -72,8 +95,8 @@ mod tests {
                 admitted[second] += u32::from(ramp.admit(t0 + at).is_ok());
             }
             for (second, admitted) in admitted.into_iter().enumerate() {
-                let share = (f64::from(u32::try_from(second).unwrap()) + 0.5) / 30.0;
-                let expected = share.max(SHARE_MIN) * f64::from(per_second);
+                let share = 0.1 + 0.9 * (f64::from(u32::try_from(second).unwrap()) + 0.5) / 30.0;
+                let expected = share * f64::from(per_second);
                 assert!((f64::from(admitted) - expected).abs() <= 2.0, "{second}: {admitted}");
             }
         }
@@ -97,6 +120,32 @@ mod tests {
         let mut short = Ramp::new(t0, Duration::from_millis(100)).unwrap();
         assert_eq!(short.admit(t0), Ok(()));
         assert_eq!(short.admit(t0), Err(t0 + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn good_answers_end_it_long_before_time_does() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, SPAN).unwrap();
+        let answers = (1..100).find(|_| {
+            ramp.succeed(t0);
+            ramp.end() <= t0
+        });
+        assert_eq!(answers, Some(13));
+    }
+
+    #[test]
+    fn upstream_that_fails_a_quarter_is_given_no_more_whatever_time_passes() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, SPAN).unwrap();
+        for ms in 0..10_000 {
+            let now = t0 + Duration::from_millis(10) * ms;
+            if ms % 4 == 0 {
+                ramp.fail(now);
+            } else {
+                ramp.succeed(now);
+            }
+            assert!(ramp.share(now) < 0.3, "{}", ramp.share(now));
+        }
     }
 
     #[test]

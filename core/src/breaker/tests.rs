@@ -152,7 +152,7 @@ fn silent_probe_fails_when_its_lease_ends_and_the_next_wait_is_longer() {
     bench.now = expiry;
     let event = bench.breaker.wake(bench.now, &mut bench.rng.clone()).expect("it reopens");
     assert_eq!(event.reason, Some(OpenReason::ProbeExpired));
-    assert_eq!(event.retry_at, Some(expiry + Duration::from_secs(10)));
+    assert_eq!(event.retry_at, Some(expiry + Duration::from_millis(7_500)));
     assert_eq!(bench.settle(probe, success()), None, "the late answer is of an old generation");
     assert_eq!(bench.breaker.state(), BreakerState::Open);
 }

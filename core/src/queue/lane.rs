@@ -39,7 +39,12 @@ impl Lane {
         let head = self.head(rank, is_pressed);
         self.running += 1;
         let is_given_away = self.ranks.iter().take(rank).any(|entries| !entries.is_empty());
-        if less_urgent.is_none() || is_given_away {
+        if is_given_away {
+            // The share is one in ten in all, whoever gives it.
+            self.passed = 0;
+            return head;
+        }
+        if less_urgent.is_none() {
             return head;
         }
         self.passed = (self.passed + 1) % SHARE_ONE_IN;

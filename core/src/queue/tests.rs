@@ -38,6 +38,16 @@ fn one_turn_in_ten_goes_to_the_less_urgent() {
     assert_eq!(before, 10);
 }
 
+#[test]
+fn share_is_one_turn_in_ten_under_lasting_pressure_and_no_more() {
+    let mut queue = queue(10_000, &[("a", 10_000)]);
+    (0..5_000).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
+    (5_000..7_000).for_each(|id| push(&mut queue, &[(id, "a", Background)]));
+    let turns: Vec<u64> = drain(&mut queue).into_iter().take(2_000).collect();
+    let given = turns.iter().filter(|id| **id >= 5_000).count();
+    assert_eq!(given, 200);
+}
+
 /// PITFALLS A20: however the turns of the lanes fall together.
 #[test]
 fn lane_whose_turns_are_never_a_tenth_starves_nobody() {

@@ -69,6 +69,9 @@ impl NaiveQueue {
             self.passed[lane] = (self.passed[lane] + 1) % 10;
             pick = if self.passed[lane] == 0 { *other } else { pick };
         }
+        if !is_most_urgent {
+            self.passed[lane] = 0;
+        }
         self.turns += 1;
         self.running[lane] += 1;
         self.waiting.retain(|entry| entry.0 != pick.0);

@@ -19,19 +19,17 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
-use crate::cli::simulate::Refusal;
+use crate::cli::failure::Failure;
 use crate::simulate::compare::{Calls, Trouble, TroubleKind, World};
 
 /// Reads a world from a file.
-pub(super) fn read(path: &Path) -> Result<World, Refusal> {
+pub(super) fn read(path: &Path) -> Result<World, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
-        Refusal::usage(format!(
-            "`{shown}` is no scenario and no readable file: {error}\n  \
-             hint: `spillgate simulate list` names the scenarios"
-        ))
+        Failure::usage(format!("`{shown}` is no scenario and no readable file: {error}"))
+            .hint("`spillgate simulate list` names the scenarios")
     })?;
-    let refuse = |problem: String| Refusal::usage(format!("{shown}: {problem}"));
+    let refuse = |problem: String| Failure::usage(format!("{shown}: {problem}"));
     let table: Table = text.parse().map_err(|error| refuse(format!("{error}")))?;
     let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
     world(name, &Section { name: "", table: &table }).map_err(refuse)

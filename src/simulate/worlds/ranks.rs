@@ -14,8 +14,8 @@ use crate::simulate::process::Recipe;
 use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::{CallLog, Tally};
 
-/// Foreground that joins background, and background behind too much foreground. The standard
-/// pipeline.
+/// Foreground that joins background, and background behind much foreground: what it gets, and the
+/// longest that it waits for its next turn. The standard pipeline.
 pub(super) fn shares(lab: &Lab, seed: u64) -> Finding {
     let mut finding = Finding::default();
     let joining = world(lab, 160.0, joining, seed);
@@ -37,10 +37,42 @@ pub(super) fn shares(lab: &Lab, seed: u64) -> Finding {
     let served = crowded.calls.iter().filter(background).filter(|call| call.good).count();
     let served = number(served) / LONG.as_secs_f64();
     finding.read("S5/fg110bg30/PrioCoalInheritShare10", "bg_rps", served);
-    let waits = crowded.calls.iter().filter(background).filter_map(CallLog::wait);
-    let longest = waits.max().unwrap_or_default().as_secs_f64();
-    finding.read("S5/fg110bg30/PrioCoalInheritShare10", "bg_wait_max_s", longest);
+    let starved = starvation(crowded.calls.iter().filter(background)).as_secs_f64();
+    finding.read("S5/fg110bg30/PrioCoalInheritShare10", "bg_wait_max_s", starved);
     finding
+}
+
+/// The longest that calls of a class waited for the class's next turn, while the load lasts.
+fn starvation<'a>(calls: impl Iterator<Item = &'a CallLog>) -> Duration {
+    let mut events: Vec<(Duration, Step)> = Vec::new();
+    for call in calls {
+        events.push((call.arrived, Step::Comes));
+        let end = call.started.map(|at| (at, Step::Starts));
+        events.extend(end.or(call.answered.map(|at| (at, Step::GivesUp))));
+    }
+    events.retain(|(at, _)| *at < LONG);
+    events.sort_unstable();
+    let (mut waiting, mut since, mut longest) = (0_usize, Duration::ZERO, Duration::ZERO);
+    for (at, step) in events {
+        match step {
+            Step::Comes if waiting == 0 => (waiting, since) = (1, at),
+            Step::Comes => waiting += 1,
+            Step::Starts => {
+                longest = longest.max(at.saturating_sub(since));
+                (waiting, since) = (waiting.saturating_sub(1), at);
+            }
+            Step::GivesUp => waiting = waiting.saturating_sub(1),
+        }
+    }
+    longest
+}
+
+/// What a call does that counts for starvation, in the order of one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Comes,
+    Starts,
+    GivesUp,
 }
 
 /// 40 foreground and 120 background calls a second for one of a thousand things.
