@@ -117,9 +117,14 @@ impl Running {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Waits for its end; answers its status and what it said on stderr.
+    /// Ends its input and waits for its end; answers its status and what it said on stderr.
     pub(crate) fn wait(mut self) -> (ExitStatus, String) {
-        self.input = None;
+        self.close_input();
+        self.wait_with_open_input()
+    }
+
+    /// Waits for an end that does not come from the end of its input.
+    pub(crate) fn wait_with_open_input(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         (status, self.stderr.take().unwrap().join().unwrap())
     }

@@ -166,10 +166,10 @@ fn signal_ends_a_run_whose_input_is_open() {
     running.feed(&[drill.url("/ok"), drill.url("/delay/60000")]);
     running.line();
     drill
-        .wait_for_blocking(|ledger| ledger.in_flight() == 1, std::time::Duration::from_secs(5))
+        .wait_for_blocking(|ledger| ledger.in_flight() == 1, std::time::Duration::from_secs(30))
         .unwrap();
     running.signal("INT");
-    let (status, told) = running.wait();
+    let (status, told) = running.wait_with_open_input();
     assert_eq!(status.code(), Some(130), "{told}");
     assert!(told.contains("1 unfinished, and what is left of the input"), "{told}");
 }
