@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
 use crate::simulate::chance::Spread;
 use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
-use crate::simulate::lab::{Lab, in_parallel};
+use crate::simulate::lab::Lab;
 use crate::simulate::measure::{mean, millis};
+use crate::simulate::parallel::in_parallel;
 use crate::simulate::process::Recipe;
 use crate::simulate::report::{figure, quoted};
 use crate::simulate::tally::Tally;
@@ -182,7 +183,8 @@ impl Comparison {
     pub fn table(&self) -> String {
         let width = self.rows.iter().map(|row| row.world.len()).max().unwrap_or(0);
         let columns = |values: &[String]| {
-            values.iter().map(|value| format!(" {value:>16}")).collect::<String>()
+            let cells: Vec<String> = values.iter().map(|value| format!("{value:>17}")).collect();
+            cells.concat()
         };
         let mut table = String::new();
         // Writing to a String cannot fail.

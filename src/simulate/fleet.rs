@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{AttemptId, Priority, Ticket};
+use spillgate_core::call::{AttemptId, Ticket};
 use spillgate_core::outcome::{Evidence, Exposure};
 use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::{Agenda, Clock};
 use crate::simulate::backend::{Backend, Interest, Job, Reception};
 use crate::simulate::chance::{exponential, index, seconds};
-use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::client::{Client, Effect, Errand, Wish};
 use crate::simulate::tally::Tally;
 
 /// Who calls, how often and for what.
@@ -43,17 +43,6 @@ pub(super) enum Arrivals {
     },
     /// One for each client, all within this time.
     Once(Duration),
-}
-
-/// What a call is for.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Errand {
-    /// Which part of the upstream.
-    pub(super) route: usize,
-    /// How urgent.
-    pub(super) priority: Priority,
-    /// What it may share.
-    pub(super) key: Option<u64>,
 }
 
 /// Any errand: the same part, normal rank, nothing shared.

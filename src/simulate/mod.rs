@@ -14,10 +14,12 @@ mod fleet;
 mod frames;
 pub mod lab;
 mod measure;
+mod parallel;
 mod plain;
 mod plot;
 mod process;
 pub mod report;
+pub mod run;
 mod tally;
 #[cfg(test)]
 mod tests;

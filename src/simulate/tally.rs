@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spillgate_core::call::Priority;
 
-use crate::simulate::fleet::Errand;
+use crate::simulate::client::Errand;
 use crate::simulate::measure::{number, percent, quantile, ratio, whole};
 
 /// Everything that happened.
@@ -152,11 +152,6 @@ impl CallLog {
     /// From its arrival to its answer.
     pub(super) fn latency(&self) -> Option<Duration> {
         self.answered.map(|answered| answered.saturating_sub(self.arrived))
-    }
-
-    /// From its arrival to its first attempt.
-    pub(super) fn wait(&self) -> Option<Duration> {
-        self.started.map(|started| started.saturating_sub(self.arrived))
     }
 
     /// Whether it was that urgent.

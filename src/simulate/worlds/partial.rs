@@ -7,8 +7,8 @@ use spillgate_core::policy::HostPolicy;
 
 use crate::simulate::backend::Backend;
 use crate::simulate::chance::{Spread, index};
-use crate::simulate::client::Client;
-use crate::simulate::fleet::{self, Arrivals, Errand, Load, plain_errand};
+use crate::simulate::client::{Client, Errand};
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
 use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::plain::{Allowance, Plain, PlainOptions};
 use crate::simulate::process::{Recipe, Scoping};

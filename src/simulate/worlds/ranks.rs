@@ -7,7 +7,8 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::backend::Backend;
 use crate::simulate::chance::{Spread, happens};
-use crate::simulate::fleet::{self, Arrivals, Errand, Load};
+use crate::simulate::client::Errand;
+use crate::simulate::fleet::{self, Arrivals, Load};
 use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{millis, number};
 use crate::simulate::process::Recipe;
