@@ -14,9 +14,9 @@ use crate::cli::failure::Failure;
 use crate::cli::paper::print;
 use crate::simulate::bars::Kind;
 use crate::simulate::compare::{World, compare, worlds};
-use crate::simulate::lab::scenarios;
+use crate::simulate::lab::{Detail, Lab};
 use crate::simulate::report::Report;
-use crate::simulate::scenario::{Detail, Lab};
+use crate::simulate::run;
 
 /// What `simulate` is told.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ fn simulate(args: &SimulateArgs) -> Result<Exit, Failure> {
     if args.scenario == "list" {
         return Ok(print(list().as_bytes()));
     }
-    let known = scenarios().any(|(name, _)| name == args.scenario);
+    let known = run::scenarios().any(|(name, _)| name == args.scenario);
     if !known && args.scenario != "all" {
         let world = world_file::read(Path::new(&args.scenario))?;
         return side_by_side(args, &[world]);
@@ -58,7 +58,8 @@ fn simulate(args: &SimulateArgs) -> Result<Exit, Failure> {
     }
     let chosen = known.then_some(args.scenario.as_str());
     let detail = if args.out.is_some() { Detail::Plots } else { Detail::Rows };
-    let report = Lab { detail, ..Lab::default() }.run(chosen, args.seeds);
+    let lab = Lab { detail, ..Lab::default() };
+    let report = run::run(&lab, chosen, args.seeds);
     let printed = print(report.table().as_bytes());
     if let Some(directory) = &args.out {
         let csv = [(String::from("simulate.csv"), report.csv())];
@@ -87,7 +88,7 @@ fn side_by_side(args: &SimulateArgs, worlds: &[World]) -> Result<Exit, Failure> 
 fn list() -> String {
     let mut text = String::new();
     let mut shown = "";
-    for (name, about) in scenarios() {
+    for (name, about) in run::scenarios() {
         let name = if name == shown { "" } else { name };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{name:<5} {about}");

@@ -20,6 +20,17 @@ pub(super) struct Wish {
     pub(super) key: Option<u64>,
 }
 
+/// What a call is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Errand {
+    /// Which part of the upstream.
+    pub(super) route: usize,
+    /// How urgent.
+    pub(super) priority: Priority,
+    /// What it may share.
+    pub(super) key: Option<u64>,
+}
+
 /// What a client wants of the world.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Effect {

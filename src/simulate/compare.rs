@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
 use crate::simulate::chance::Spread;
-use crate::simulate::errand::plain_errand;
-use crate::simulate::fleet::{self, Arrivals, Load};
-use crate::simulate::lab::in_parallel;
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::Lab;
 use crate::simulate::measure::{mean, millis};
+use crate::simulate::parallel::in_parallel;
 use crate::simulate::process::Recipe;
 use crate::simulate::report::{figure, quoted};
-use crate::simulate::scenario::Lab;
 use crate::simulate::tally::Tally;
 
 /// A world in plain numbers.
@@ -184,10 +183,8 @@ impl Comparison {
     pub fn table(&self) -> String {
         let width = self.rows.iter().map(|row| row.world.len()).max().unwrap_or(0);
         let columns = |values: &[String]| {
-            values.iter().fold(String::new(), |mut line, value| {
-                let _ = write!(line, " {value:>16}");
-                line
-            })
+            let cells: Vec<String> = values.iter().map(|value| format!("{value:>17}")).collect();
+            cells.concat()
         };
         let mut table = String::new();
         // Writing to a String cannot fail.

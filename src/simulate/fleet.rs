@@ -12,8 +12,7 @@ use spillgate_core::rng::Rng;
 use crate::simulate::agenda::{Agenda, Clock};
 use crate::simulate::backend::{Backend, Interest, Job, Reception};
 use crate::simulate::chance::{exponential, index, seconds};
-use crate::simulate::client::{Client, Effect, Wish};
-use crate::simulate::errand::Errand;
+use crate::simulate::client::{Client, Effect, Errand, Wish};
 use crate::simulate::tally::Tally;
 
 /// Who calls, how often and for what.
@@ -44,6 +43,11 @@ pub(super) enum Arrivals {
     },
     /// One for each client, all within this time.
     Once(Duration),
+}
+
+/// Any errand: the same part, normal rank, nothing shared.
+pub(super) fn plain_errand(_: &mut Rng) -> Errand {
+    Errand::default()
 }
 
 /// A world in motion.

@@ -10,16 +10,16 @@ pub mod bars;
 mod chance;
 mod client;
 pub mod compare;
-mod errand;
 mod fleet;
 mod frames;
 pub mod lab;
 mod measure;
+mod parallel;
 mod plain;
 mod plot;
 mod process;
 pub mod report;
-pub mod scenario;
+pub mod run;
 mod tally;
 #[cfg(test)]
 mod tests;

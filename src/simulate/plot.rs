@@ -4,7 +4,17 @@
 use std::fmt::Write as _;
 
 use crate::simulate::measure::number;
-use crate::simulate::scenario::Curve;
+
+/// One line of a plot.
+#[derive(Debug, Clone)]
+pub(super) struct Curve {
+    /// The plot's name.
+    pub(super) plot: &'static str,
+    /// The line's name.
+    pub(super) series: &'static str,
+    /// Its points.
+    pub(super) points: Vec<(f64, f64)>,
+}
 
 /// What a plot says around its lines.
 #[derive(Debug, Clone, Copy)]

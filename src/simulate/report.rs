@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use crate::simulate::bars::{Bar, Kind};
 use crate::simulate::frames::FRAMES;
 use crate::simulate::measure::mean;
-use crate::simulate::plot::draw;
-use crate::simulate::scenario::Curve;
+use crate::simulate::plot::{Curve, draw};
 
 /// What was measured, row by row, with lines for plots.
 #[derive(Debug)]

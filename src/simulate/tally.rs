@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spillgate_core::call::Priority;
 
-use crate::simulate::errand::Errand;
+use crate::simulate::client::Errand;
 use crate::simulate::measure::{number, percent, quantile, ratio, whole};
 
 /// Everything that happened.

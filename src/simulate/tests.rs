@@ -4,13 +4,13 @@ use spillgate_core::breaker::options::BreakerOptions;
 
 use crate::simulate::bars::BARS;
 use crate::simulate::compare::{Calls, World, compare, worlds};
-use crate::simulate::lab::scenarios;
+use crate::simulate::lab::Lab;
 use crate::simulate::report::Report;
-use crate::simulate::scenario::Lab;
+use crate::simulate::run::{run, scenarios};
 
 #[test]
 fn same_seed_gives_the_same_bytes() {
-    let csv = |name| Lab::default().run(Some(name), 2).csv();
+    let csv = |name| run(&Lab::default(), Some(name), 2).csv();
     for name in ["S1v", "S2c", "S9d"] {
         assert_eq!(csv(name), csv(name));
     }
@@ -29,7 +29,7 @@ fn every_row_has_a_scenario_and_every_scenario_rows() {
 #[test]
 fn standard_settings_meet_the_cheap_bars() {
     for name in ["S1v", "S1a", "S1c", "S2c", "S9d"] {
-        let report = Lab::default().run(Some(name), 1);
+        let report = run(&Lab::default(), Some(name), 1);
         assert_eq!(failures(&report), Vec::<&str>::new(), "{name}");
     }
 }
@@ -38,7 +38,7 @@ fn standard_settings_meet_the_cheap_bars() {
 fn budget_of_one_retry_for_each_success_is_found_out() {
     let mut lab = Lab::default();
     lab.policy.retry.budget.ratio = 1.0;
-    assert!(failures(&lab.run(Some("S1a"), 1)).contains(&"S1a/token_success/f=0.2"));
+    assert!(failures(&run(&lab, Some("S1a"), 1)).contains(&"S1a/token_success/f=0.2"));
 }
 
 #[test]
@@ -46,14 +46,14 @@ fn credit_of_a_thousand_retries_is_found_out() {
     let mut lab = Lab::default();
     lab.policy.retry.budget.initial = 1_000.0;
     lab.policy.retry.budget.cap = 1_000.0;
-    assert!(failures(&lab.run(Some("S1a"), 1)).contains(&"S1a/token_success/f=1"));
+    assert!(failures(&run(&lab, Some("S1a"), 1)).contains(&"S1a/token_success/f=1"));
 }
 
 #[test]
 fn breaker_that_never_opens_is_found_out() {
     let mut lab = Lab::default();
     lab.policy.breaker = BreakerOptions::off();
-    let failures = failures(&lab.run(Some("S1b"), 1));
+    let failures = failures(&run(&lab, Some("S1b"), 1));
     assert_eq!(failures, ["S1b/rate50_10s_min20_5s/rps=100/f=1"]);
 }
 
@@ -61,13 +61,21 @@ fn breaker_that_never_opens_is_found_out() {
 fn breaker_that_opens_after_a_streak_is_found_out() {
     let mut lab = Lab::default();
     lab.policy.breaker = BreakerOptions::consecutive(5);
-    let failures = failures(&lab.run(Some("S1b"), 1));
+    let failures = failures(&run(&lab, Some("S1b"), 1));
     assert!(failures.contains(&"S1b/rate50_10s_min20_5s/rps=1000/f=0.3"), "{failures:?}");
 }
 
 #[test]
+fn breaker_that_opens_at_a_fifth_is_found_out() {
+    let mut lab = Lab::default();
+    lab.policy.breaker.failure_rate = 0.2;
+    let failures = failures(&run(&lab, Some("S1b"), 1));
+    assert!(failures.contains(&"S1b/rate50_10s_min20_5s/rps=100/f=0.2"), "{failures:?}");
+}
+
+#[test]
 fn scenario_without_a_reading_fails() {
-    let report = Lab::default().run(Some("S0"), 1);
+    let report = run(&Lab::default(), Some("S0"), 1);
     assert!(!report.passes());
 }
 

@@ -12,11 +12,10 @@ use spillgate_core::policy::{HostPolicy, Timeouts};
 
 use crate::simulate::backend::{Backend, Cache, Ill, Spell};
 use crate::simulate::chance::Spread;
-use crate::simulate::errand::plain_errand;
-use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{number, percent};
 use crate::simulate::process::Recipe;
-use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::Tally;
 
 /// Fifty processes of the standard pipeline. Preset: attempt timeout 1 s, deadline 2 s.

@@ -10,8 +10,8 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::Agenda;
 use crate::simulate::chance::{normal, seconds, uniform};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{millis, number};
-use crate::simulate::scenario::{Finding, Lab};
 
 /// A published schedule of delays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

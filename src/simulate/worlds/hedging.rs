@@ -13,8 +13,8 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::{Agenda, Clock};
 use crate::simulate::chance::{exponential, index, seconds};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{millis, percent, quantile};
-use crate::simulate::scenario::{Finding, Lab};
 
 #[derive(Debug, Clone, Copy)]
 enum Event {

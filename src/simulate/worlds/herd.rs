@@ -8,11 +8,10 @@ use spillgate_core::outcome::{Evidence, Outcome};
 use crate::simulate::backend::{Backend, Throttle};
 use crate::simulate::chance::Spread;
 use crate::simulate::client::{Client, Effect, Wish};
-use crate::simulate::errand::plain_errand;
-use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::number;
 use crate::simulate::process::Recipe;
-use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::Tally;
 
 /// A client that comes back exactly when it is told to, up to three times.

@@ -15,10 +15,10 @@ use spillgate_core::rng::Rng;
 use crate::simulate::agenda::{Agenda, Clock};
 use crate::simulate::chance::{Spread, exponential, happens, seconds};
 use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{number, ratio};
 use crate::simulate::plain::{Allowance, Plain, PlainOptions};
 use crate::simulate::process::Recipe;
-use crate::simulate::scenario::{Finding, Lab};
 
 /// What five layers are asked to do.
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ mod tail;
 mod throttle;
 
 use crate::simulate::bars::Kind::{Bar, Validation};
-use crate::simulate::scenario::Scenario;
+use crate::simulate::lab::Scenario;
 
 /// All scenarios: those that prove the worlds, then those that prove the machines.
 pub(super) const SCENARIOS: &[Scenario] = &[

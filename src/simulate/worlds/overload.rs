@@ -12,12 +12,11 @@ use spillgate_core::policy::{HostPolicy, Timeouts};
 use crate::simulate::backend::{Backend, Ill, Spell};
 use crate::simulate::chance::Spread;
 use crate::simulate::client::Client;
-use crate::simulate::errand::plain_errand;
-use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{number, percent};
 use crate::simulate::plain::{Allowance, Plain, PlainOptions};
 use crate::simulate::process::Recipe;
-use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::Tally;
 
 /// What goes wrong.

@@ -7,12 +7,11 @@ use spillgate_core::policy::HostPolicy;
 
 use crate::simulate::backend::Backend;
 use crate::simulate::chance::{Spread, index};
-use crate::simulate::client::Client;
-use crate::simulate::errand::{Errand, plain_errand};
-use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::client::{Client, Errand};
+use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::plain::{Allowance, Plain, PlainOptions};
 use crate::simulate::process::{Recipe, Scoping};
-use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::Tally;
 
 /// Retries and their budget. Preset: breaker off, so that the budget alone answers for the load.

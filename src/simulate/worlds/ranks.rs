@@ -7,11 +7,11 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::backend::Backend;
 use crate::simulate::chance::{Spread, happens};
-use crate::simulate::errand::Errand;
+use crate::simulate::client::Errand;
 use crate::simulate::fleet::{self, Arrivals, Load};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{millis, number};
 use crate::simulate::process::Recipe;
-use crate::simulate::scenario::{Finding, Lab};
 use crate::simulate::tally::{CallLog, Tally};
 
 /// Foreground that joins background, and background behind much foreground: what it gets, and the

@@ -9,8 +9,8 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::Agenda;
 use crate::simulate::chance::{exponential, happens, seconds};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{percent, ratio};
-use crate::simulate::scenario::{Finding, Lab};
 
 /// How a client of the published simulation decides about a retry.
 #[derive(Debug, Clone, Copy)]

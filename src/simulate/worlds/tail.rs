@@ -12,8 +12,8 @@ use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::Clock;
 use crate::simulate::chance::seconds;
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::{millis, percent, quantile};
-use crate::simulate::scenario::{Finding, Lab};
 
 /// What a benchmark brought.
 struct Benchmark {

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use spillgate_core::rng::Rng;
 
 use crate::simulate::chance::{happens, index};
+use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::number;
-use crate::simulate::scenario::{Finding, Lab};
 
 /// One client's last two minutes, a second at a time.
 #[derive(Debug, Default)]
