@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use http::Method;
 use spillgate_actors::core::breaker::options::BreakerKind;
+use spillgate_actors::core::limit::LimitKind;
 use spillgate_actors::core::policy::HostPolicy;
 use url::Url;
 
@@ -84,7 +85,7 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
     let policy = config.policy(host, method, path, None);
     let route = config.matching_route(host, method, path, None).unwrap_or("none");
     let repeats = config.is_repeatable(host, method, path, None);
-    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, .. } = &policy;
+    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, limit, .. } = &policy;
     let time = |duration| humantime::format_duration(duration).to_string();
     let streak = format!("after {} failures in a row", breaker.failure_threshold);
     let share = format!(
@@ -125,6 +126,7 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
         ("breaker.opens", kind),
         ("breaker.reset_timeout", time(breaker.reset_timeout)),
         ("limits.per_host", concurrency.to_string()),
+        ("limits.adaptive", (limit.kind != LimitKind::Fixed).to_string()),
         ("limits.global", config.limits.global.to_string()),
     ] {
         let _ = writeln!(text, "{name:<22} {value}");

@@ -10,13 +10,14 @@ use http::Method;
 use spillgate_core::backoff::Jitter;
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
 use spillgate_core::budget::BudgetOptions;
+use spillgate_core::limit::LimitKind;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 
 use super::shape::{
     BreakerKindShape, BreakerShape, BudgetShape, DefaultsShape, HostShape, JitterShape, RetryShape,
     RouteShape, TimeoutsShape,
 };
-use super::value::Span;
+use super::value::{Span, Switch};
 
 /// What one table of a file changes.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,7 @@ pub(super) struct PolicyPatch {
     pub(super) retry: RetryShape,
     breaker: BreakerShape,
     concurrency: Option<u32>,
+    limit: Option<LimitKind>,
 }
 
 /// A setting that cannot mean what was meant.
@@ -44,6 +46,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             concurrency: shape.limits.per_host.map(|count| count.0),
+            limit: shape.limits.adaptive.map(LimitKind::from),
         }
     }
 
@@ -54,6 +57,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             concurrency: shape.limits.per_host.map(|count| count.0),
+            limit: shape.limits.adaptive.map(LimitKind::from),
         }
     }
 
@@ -64,6 +68,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             concurrency: None,
+            limit: None,
         }
     }
 
@@ -80,6 +85,7 @@ impl PolicyPatch {
         self.retry.apply(&mut policy.retry);
         self.breaker.apply(&mut policy.breaker);
         put(&mut policy.concurrency, self.concurrency);
+        put(&mut policy.limit.kind, self.limit);
     }
 
     /// The methods that may be repeated, if the patch names them.
@@ -151,7 +157,8 @@ impl BreakerShape {
         if let Some(Span(most)) = self.reset_timeout_max {
             breaker.reset_timeout_max = most;
             // A highest time is only meant by someone who wants the time to grow.
-            breaker.reset_growth = breaker.reset_growth.max(2.0);
+            breaker.reset_growth =
+                breaker.reset_growth.max(BreakerOptions::standard().reset_growth);
         }
         breaker.reset_timeout_max = breaker.reset_timeout_max.max(breaker.reset_timeout);
         if let Some(ignore) = &self.ignore {
@@ -219,6 +226,12 @@ impl From<JitterShape> for Jitter {
             JitterShape::Equal => Self::Equal,
             JitterShape::None => Self::None,
         }
+    }
+}
+
+impl From<Switch> for LimitKind {
+    fn from(adaptive: Switch) -> Self {
+        if adaptive.0 { Self::Vegas } else { Self::Fixed }
     }
 }
 

@@ -9,7 +9,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 
 use super::value::{
-    ByteSize, CollectorUrl, Count, HeaderText, IgnoredFailure, MethodName, Number, Span, Text,
+    ByteSize, CollectorUrl, Count, HeaderText, IgnoredFailure, MethodName, Number, Span, Switch,
+    Text,
 };
 
 /// Any whole number.
@@ -154,6 +155,7 @@ pub(super) enum BreakerKindShape {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct LimitsShape {
     pub(super) per_host: Option<Natural>,
+    pub(super) adaptive: Option<Switch>,
     pub(super) global: Option<Natural>,
     pub(super) queue: Option<Natural>,
     pub(super) calls: Option<Natural>,
@@ -164,6 +166,7 @@ pub(super) struct LimitsShape {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct HostLimitsShape {
     pub(super) per_host: Option<Natural>,
+    pub(super) adaptive: Option<Switch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -62,6 +62,11 @@ pub(super) struct IgnoredFailure(pub(super) Ignored);
 #[serde(try_from = "Scalar")]
 pub(super) struct CollectorUrl(pub(super) Url);
 
+/// Whether something is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+pub(super) struct Switch(pub(super) bool);
+
 /// Whatever stands where a value is expected.
 enum Scalar {
     Integer(i64),
@@ -98,6 +103,21 @@ impl TryFrom<Scalar> for Span {
             | Scalar::Flag(_)
             | Scalar::List
             | Scalar::Table => Err(format!("{scalar} is no duration, expected {EXPECTED}")),
+        }
+    }
+}
+
+impl TryFrom<Scalar> for Switch {
+    type Error = String;
+
+    fn try_from(scalar: Scalar) -> Result<Self, String> {
+        match &scalar {
+            Scalar::Flag(flag) => Ok(Self(*flag)),
+            Scalar::Integer(_)
+            | Scalar::Float(_)
+            | Scalar::Text(_)
+            | Scalar::List
+            | Scalar::Table => Err(format!("{scalar} is no switch, expected true or false")),
         }
     }
 }

@@ -254,7 +254,8 @@ const KINDS: [Kind; 11] = [
 const MIXED_CONFIG: &str = r#"
 [defaults]
 breaker = { kind = "off" }
-limits = { per_host = 32, global = 300 }
+# An adaptive limit rightly leaves the stalling host too few slots for all of its calls.
+limits = { per_host = 32, adaptive = false, global = 300 }
 [defaults.retry]
 base = "10ms"
 budget = { ratio = 1.0, initial = 1000, cap = 1000 }

@@ -34,7 +34,14 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     3 | limits = { global = 3 }
       |            ^^^^^^
-    expected `per_host`
+    expected one of `per_host`, `adaptive`
+    ");
+    assert_snapshot!(refusal("[defaults]\nlimits = { adaptive = 1 }\n"), @r"
+    spillgate.toml:2:23: the number 1 is no switch
+      |
+    2 | limits = { adaptive = 1 }
+      |                       ^
+    expected true or false
     ");
 }
 

@@ -5,6 +5,7 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::backoff::Jitter;
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions, Ignored};
 use spillgate_core::budget::BudgetOptions;
+use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{RetryOptions, Timeouts};
 
 use super::*;
@@ -36,7 +37,7 @@ fn sample_names_every_key_and_its_disabled_lines_are_valid() {
     for key in lists.iter().flatten() {
         assert!(Config::sample().contains(key), "{key}");
     }
-    assert_eq!(lists.map(|list| list.len()), [9, 3, 7, 10, 5, 4]);
+    assert_eq!(lists.map(|list| list.len()), [9, 3, 7, 10, 6, 4]);
     let enable = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
         Some(_) | None => line.to_owned(),
@@ -56,7 +57,7 @@ fn contract_example_is_read() {
         timeouts = { connect = "2s", attempt = "8s", read_idle = "12s" }
         retry = { max_attempts = 3, base = "100ms", factor = 3, cap = "5s", jitter = "equal", methods = ["GET", "PUT"], budget = 0.2 }
         breaker = { kind = "rate", failure_rate = 0.4, min_calls = 10, window = "20s", reset_timeout = "2s", ignore = ["http_response_timeout", 503] }
-        limits = { per_host = 3, global = 12, queue = 50, calls = 70, hosts = 80 }
+        limits = { per_host = 3, adaptive = false, global = 12, queue = 50, calls = 70, hosts = 80 }
         coalesce = "off"
         redirects = 0
         body_max = "1MiB"
@@ -68,8 +69,8 @@ fn contract_example_is_read() {
         redact = { headers = ["X-Api-Key"], query = ["token"] }
         "#,
     );
-    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, .. } = config.defaults;
-    assert_eq!((deadline, concurrency), (seconds(20), 3));
+    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, limit, .. } = config.defaults;
+    assert_eq!((deadline, concurrency, limit), (seconds(20), 3, LimitOptions::fixed()));
     assert_eq!(
         timeouts,
         Timeouts { connect: seconds(2), attempt: seconds(8), read_idle: seconds(12) }
@@ -124,7 +125,18 @@ fn reset_times_grow_only_to_what_was_asked() {
     let longer = breaker("{ reset_timeout = \"2m\" }");
     assert_eq!((longer.reset_timeout, longer.reset_timeout_max), (seconds(120), seconds(120)));
     let growing = breaker("{ failure_threshold = 5, reset_timeout_max = \"5m\" }");
-    assert_eq!((growing.reset_growth, growing.reset_timeout_max), (2.0, seconds(300)));
+    assert_eq!((growing.reset_growth, growing.reset_timeout_max), (1.5, seconds(300)));
+}
+
+#[test]
+fn each_host_may_fix_its_limit_or_free_it() {
+    let text = "[defaults]\nlimits = { adaptive = false }\n\
+                [[host]]\nmatch = \"a\"\nlimits = { adaptive = true }\n\
+                [[host]]\nmatch = \"b\"\nlimits = { per_host = 2 }\n";
+    let limit = |name: &str| read(text).host_policy(&host(name)).limit;
+    assert_eq!(limit("a"), LimitOptions::default());
+    assert_eq!(limit("b"), LimitOptions::fixed());
+    assert_eq!(limit("c"), LimitOptions::fixed());
 }
 
 #[test]
