@@ -77,7 +77,7 @@ impl Breakers {
         Self { engine }
     }
 
-    /// The breaker of a scope, with these options from here on.
+    /// The breaker of a scope; one that is not known yet begins with these options.
     pub fn get_or_create(&self, scope: impl AsRef<str>, options: BreakerOptions) -> BreakerHandle {
         let handle = self.handle(scope.as_ref());
         let published = handle.door.registry().scope(&handle.scope);

@@ -185,6 +185,13 @@ pub struct Drain {
     pub grace: Duration,
 }
 
+/// Starts no further attempt; what is on the wire goes on, what waits waits for its deadline.
+///
+/// For a process that is told to end: unlike [`Drain`], it sends nothing more for calls inside.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Halt;
+
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {

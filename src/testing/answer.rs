@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::chance;
-use super::fault::{Fault, Freshness, JSON_BYTES_MIN, PATHS, RetryAfter};
+use super::fault::{Fault, Freshness, JSON_BYTES_MIN, JSON_OBJECT_BYTES, PATHS, RetryAfter};
 use super::payload::{Content, End, Pace, Source};
 use super::wire::Cut;
 
@@ -137,8 +137,11 @@ fn ok(bytes: Option<u64>, json: bool) -> Answer {
         (false, Some(bytes)) => Answer::new(StatusCode::OK, TEXT, Content::text("", bytes, "")),
         (true, None) => Answer::json(StatusCode::OK, &json!({ "ok": true })),
         (true, Some(bytes)) => {
-            let filler = bytes.saturating_sub(JSON_BYTES_MIN);
-            let content = Content::text(r#"{"ok":true,"fill":""#, filler, "\"}\n");
+            let content = match bytes.checked_sub(JSON_OBJECT_BYTES) {
+                Some(filler) => Content::text(r#"{"ok":true,"fill":""#, filler, "\"}\n"),
+                // Too few for an object: a string is JSON, too.
+                None => Content::text("\"", bytes.saturating_sub(JSON_BYTES_MIN), "\""),
+            };
             Answer::new(StatusCode::OK, "application/json", content)
         }
     }

@@ -265,8 +265,10 @@ pub(super) const PATHS: [(&str, &str); 20] = [
 
 /// What a scenario's name has to be.
 pub(super) const NAME_EXPECTED: &str = "letters, digits, `-` and `_`";
-/// The shortest JSON object that [`Fault::Ok`] builds to measure.
-pub(super) const JSON_BYTES_MIN: u64 = 22;
+/// The shortest JSON that [`Fault::Ok`] builds to measure: an empty string.
+pub(super) const JSON_BYTES_MIN: u64 = 2;
+/// The shortest object it builds.
+pub(super) const JSON_OBJECT_BYTES: u64 = 22;
 
 const BYTES_MAX: u64 = 1 << 40;
 const MS_MAX: u64 = 24 * 60 * 60 * 1000;
@@ -291,7 +293,7 @@ mod tests {
     fn wrong_parameters_are_named() {
         let table = [
             ("/ok", "bytes=-1", "bytes"),
-            ("/ok", "bytes=21&type=json", "bytes"),
+            ("/ok", "bytes=1&type=json", "bytes"),
             ("/ok", "type=xml", "type"),
             ("/status/100", "", "code"),
             ("/status/600", "", "code"),

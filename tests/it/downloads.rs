@@ -160,6 +160,25 @@ fn resume_repeats_what_failed_in_passing_and_what_has_changed() {
 }
 
 #[test]
+fn nothing_is_sent_after_a_signal_and_what_is_on_the_wire_arrives() {
+    let drill = Drill::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let list = directory.path().join("urls.txt");
+    let urls: Vec<String> = (0..60).map(|n| drill.url(&format!("/delay/400?n={n}"))).collect();
+    fs::write(&list, urls.join("\n")).unwrap();
+    let args = ["fetch", "-i", list.to_str().unwrap(), "--state", "/dev/null"];
+    let mut running = Running::start(spillgate(&args));
+    let mut told: Vec<String> = (0..8).map(|_| running.line()).collect();
+    running.signal("INT");
+    told.extend(std::iter::from_fn(|| running.next_line()));
+    let (status, talk) = running.wait();
+    assert_eq!(status.code(), Some(130), "{talk}");
+    assert_eq!(told.len() as u64, drill.hits(), "all that was sent has its row: {talk}");
+    assert!(told.len() < 30, "{talk}");
+    assert_eq!(drill.aborted("/delay/400"), 0);
+}
+
+#[test]
 fn signal_ends_a_run_whose_input_is_open() {
     let drill = Drill::start().unwrap();
     let mut running = Running::start(spillgate(&["fetch", "-i", "-", "--state", "/dev/null"]));

@@ -148,7 +148,9 @@ fn refusal_text(kind: ErrorKind, caller: &Caller) -> String {
             let priority = caller.origin.priority.name();
             format!("the queue is full, and holds nothing less urgent than {priority}")
         }
-        ErrorKind::RateLimited => format!("{scope} asked to be left alone beyond the deadline"),
+        ErrorKind::RateLimited => {
+            format!("{scope} is held by a Retry-After for longer than the deadline leaves")
+        }
         ErrorKind::DeadlineExceeded => {
             let age = caller.origin.began.elapsed().as_millis();
             format!("the deadline passed after {age} ms")

@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
 use crate::messages::{
-    Cancel, Drain, Drained, ForceOpen, Inspect, NewPolicy, Operate, Reload, Reply, Reset, Stop,
+    Cancel, Drain, Drained, ForceOpen, Halt, Inspect, NewPolicy, Operate, Reload, Reply, Reset,
+    Stop,
 };
 use crate::order::Delivery;
 use crate::record::JournalEntry;
@@ -139,6 +140,15 @@ impl Handler<Drain> for Coordinator {
             }
         });
         Box::pin(async move { drained.await.unwrap_or(Drained::Cut) })
+    }
+}
+
+impl Handler<Halt> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        let queue_max = self.seams.plan.load().limits().queue_max;
+        self.step(ctx, Input::Resize { global: 0, queue_max });
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
+use spillgate_actors::messages::Halt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -159,12 +160,17 @@ impl Dispatch {
         if self.jobs.is_empty() {
             return Stop::Signal;
         }
-        let running = self.jobs.len();
+        let client = &self.worker.client;
+        // What has not been sent by now is not sent any more.
+        let _ = client.addr().send(Halt).await;
+        let running = client.snapshot().running;
         self.progress.say(&format!(
-            "interrupted: waiting up to {} s for {running} that are under way; again to stop now",
+            "interrupted: waiting up to {} s for {running} on the wire; again to stop now",
             WIND_DOWN.as_secs()
         ));
         let began = Instant::now();
+        let mut looks = interval(LOOK);
+        let mut quiet_looks = 0;
         let patience = sleep(WIND_DOWN);
         tokio::pin!(patience);
         loop {
@@ -186,6 +192,11 @@ impl Dispatch {
                     },
                     None => Some(Stop::Signal),
                 },
+                _ = looks.tick() => {
+                    let is_quiet = self.worker.client.snapshot().running == 0;
+                    quiet_looks = if is_quiet { quiet_looks + 1 } else { 0 };
+                    (quiet_looks > QUIET_LOOKS_MAX).then_some(Stop::Signal)
+                }
             };
             if let Some(stop) = stop {
                 return stop;
@@ -290,6 +301,10 @@ impl Dispatch {
 
 /// How long a first signal waits for what is under way.
 const WIND_DOWN: Duration = Duration::from_secs(2);
+/// How often it is looked whether there is still something under way.
+const LOOK: Duration = Duration::from_millis(50);
+/// So many looks without anything on the wire leave time for what arrived to be written.
+const QUIET_LOOKS_MAX: u32 = 3;
 /// How long after a signal another one is the same wish.
 const ECHO: Duration = Duration::from_millis(200);
 /// URLs that may wait for a circuit, outside the client.

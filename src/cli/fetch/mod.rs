@@ -106,7 +106,7 @@ fn left(counts: &Counts, notes: Option<Notes>) -> (String, String) {
     let unfinished = counts.unfinished();
     let count = match counts.untaken() {
         Some(untaken) => {
-            format!("{} unfinished ({unfinished} of them begun)", unfinished + untaken)
+            format!("{} unfinished ({unfinished} of them taken in)", unfinished + untaken)
         }
         None => format!("{unfinished} unfinished, and what is left of the input"),
     };

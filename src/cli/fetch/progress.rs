@@ -197,10 +197,10 @@ impl Counts {
         let of = self.total.map(|total| format!("/{total}")).unwrap_or_default();
         let mut text = format!("{done}{of} done: {}", self.words());
         let _ = write!(text, ", {} running, {} queued", snapshot.running, snapshot.queued);
-        let inside = u64::try_from(snapshot.calls).unwrap_or(u64::MAX);
-        let parked = self.unfinished().saturating_sub(inside);
-        if parked > 0 {
-            let _ = write!(text, ", {parked} waiting for a circuit");
+        let under_way = u64::from(snapshot.running) + snapshot.queued as u64;
+        let waiting = self.unfinished().saturating_sub(under_way);
+        if waiting > 0 {
+            let _ = write!(text, ", {waiting} waiting for a time or a circuit");
         }
         if let Some(left) = self.time_left() {
             let _ = write!(text, ", about {} s left", left.as_secs());

@@ -33,6 +33,8 @@ pub(crate) struct Row {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Times {
     pub(crate) queue: Option<f64>,
+    /// Before retries, and while the server asked to be left alone.
+    pub(crate) backoff: Option<f64>,
     pub(crate) dns: Option<f64>,
     pub(crate) connect: Option<f64>,
     pub(crate) tls: Option<f64>,

@@ -35,6 +35,7 @@ pub(crate) struct Tally {
     pub(crate) decisions: Vec<String>,
     is_coalesced: bool,
     queue: Option<Duration>,
+    back_off: Option<Duration>,
     phases: PhaseTimes,
     trace_id: Option<String>,
 }
@@ -46,6 +47,16 @@ impl Outturn {
             (Some(error), _) => End::Failed(error.kind(), error.class()),
             (None, Some(status)) => End::of_status(status),
             (None, None) => End::Fine,
+        }
+    }
+
+    /// What a final status says, with the reason why it is final if there is one.
+    fn declined(&self, status: u16) -> String {
+        let decisions = self.record.as_deref().map(|record| &record.decisions);
+        let last = decisions.and_then(|decisions| decisions.last());
+        match last.filter(|decision| decision.text.starts_with("no retry")) {
+            Some(decision) => format!("the answer is {status}; {}", decision.text),
+            None => format!("the answer is {status}"),
         }
     }
 
@@ -65,6 +76,7 @@ impl Tally {
             decisions: Vec::new(),
             is_coalesced: false,
             queue: None,
+            back_off: None,
             phases: PhaseTimes::default(),
             trace_id: None,
         }
@@ -77,6 +89,7 @@ impl Tally {
         self.attempts = self.attempts.saturating_add(report.attempts);
         self.is_coalesced |= report.coalesced;
         self.queue = sum(self.queue, Some(report.queue_wait));
+        self.back_off = sum(self.back_off, Some(report.back_off));
         let (sums, phases) = (&mut self.phases, report.phases);
         sums.dns = sum(sums.dns, phases.dns);
         sums.connect = sum(sums.connect, phases.connect);
@@ -102,9 +115,7 @@ impl Tally {
         };
         let error = match (&outturn.error, end) {
             (Some(error), _) => Some(error.to_string()),
-            (None, End::Failed(..)) => {
-                outturn.status.map(|status| format!("the answer is {status}"))
-            }
+            (None, End::Failed(..)) => outturn.status.map(|status| outturn.declined(status)),
             (None, End::Fine) => None,
         };
         let ms = |duration: Option<Duration>| duration.map(millis);
@@ -125,6 +136,7 @@ impl Tally {
             trace_id: self.trace_id,
             ms: Times {
                 queue: ms(self.queue),
+                backoff: ms(self.back_off),
                 dns: ms(phases.dns),
                 connect: ms(phases.connect),
                 tls: ms(phases.tls),
