@@ -5,8 +5,8 @@
 //! back when its call is cancelled or ends neutrally, and counts as failed when it stays away
 //! (resilience4j#1389). And a refusal always says until when.
 //!
-//! It composes what opens it ([`trip`]), the probes ([`probe`]) and the slow start after them
-//! ([`ramp`]).
+//! It composes what opens it (`trip`), the probes ([`probe`]) and the slow start after them
+//! (`ramp`).
 
 pub mod options;
 pub mod probe;
