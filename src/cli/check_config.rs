@@ -84,7 +84,7 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
     let policy = config.policy(host, method, path, None);
     let route = config.matching_route(host, method, path, None).unwrap_or("none");
     let repeats = config.is_repeatable(host, method, path, None);
-    let HostPolicy { deadline, timeouts, retry, breaker, concurrency } = &policy;
+    let HostPolicy { deadline, timeouts, retry, breaker, concurrency, .. } = &policy;
     let time = |duration| humantime::format_duration(duration).to_string();
     let kind = match breaker.kind {
         BreakerKind::Consecutive => {
@@ -92,6 +92,13 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
         }
         BreakerKind::Rate => format!(
             "at {} % failures of at least {} calls in {}",
+            breaker.failure_rate * 100.0,
+            breaker.min_calls,
+            time(breaker.window)
+        ),
+        BreakerKind::Hybrid => format!(
+            "after {} failures in a row, or at {} % of at least {} calls in {}",
+            breaker.failure_threshold,
             breaker.failure_rate * 100.0,
             breaker.min_calls,
             time(breaker.window)
