@@ -2,16 +2,19 @@
 //!
 //! One good probe does not prove that an upstream with cold caches bears the whole load. Time alone
 //! is a poor guide: an upstream that is well again should not wait for it, and one that still fails
-//! must not be given more because of it. So each good answer raises the share by a fifth, and each
-//! failure halves it. The share is dealt out evenly, not drawn, so that it is exact at any rate; and
-//! one call a second always passes, so that a client with little traffic is refused nothing.
+//! should not be given more because of it. So each good answer raises the share by a fifth, and each
+//! failure takes that back. Failures lower it, but they cannot hold it down: when its time is up all
+//! calls pass, for an upstream that always fails a third of its requests is not to be throttled for
+//! ever. The share is dealt out evenly, not drawn, so that it is exact at any rate; and one call a
+//! second always passes, so that a client with little traffic is refused nothing.
 
 use std::time::{Duration, Instant};
 
 /// A share that grows from a tenth to one.
 #[derive(Debug, Clone)]
 pub(super) struct Ramp {
-    /// What time alone needs from a tenth to all.
+    began: Instant,
+    /// What time alone needs from a tenth to all, and the longest it lasts.
     span: Duration,
     share: f64,
     moved: Instant,
@@ -23,7 +26,8 @@ impl Ramp {
     /// A ramp over `span`, unless that is nothing.
     pub(super) fn new(now: Instant, span: Duration) -> Option<Self> {
         let ends = now.checked_add(span).is_some();
-        let ramp = Self { span, share: SHARE_MIN, moved: now, credit: 0.0, admitted: None };
+        let (share, moved) = (SHARE_MIN, now);
+        let ramp = Self { began: now, span, share, moved, credit: 0.0, admitted: None };
         (!span.is_zero() && ends).then_some(ramp)
     }
 
@@ -43,20 +47,21 @@ impl Ramp {
 
     /// Learns of a good answer.
     pub(super) fn succeed(&mut self, now: Instant) {
-        self.share = (self.share(now) * SUCCESS_RAISES).min(1.0);
+        self.share = (self.share(now) * STEP).min(1.0);
         self.moved = now;
     }
 
     /// Learns of a failure.
     pub(super) fn fail(&mut self, now: Instant) {
-        self.share = (self.share(now) * FAILURE_LOWERS).max(SHARE_MIN);
+        self.share = (self.share(now) / STEP).max(SHARE_MIN);
         self.moved = now;
     }
 
     /// When all calls pass, if nothing more is learned.
     pub(super) fn end(&self) -> Instant {
         let left = self.span.mul_f64((1.0 - self.share) / (1.0 - SHARE_MIN));
-        self.moved.checked_add(left).unwrap_or(self.moved)
+        let at_latest = self.began.checked_add(self.span).unwrap_or(self.began);
+        self.moved.checked_add(left).unwrap_or(self.moved).min(at_latest)
     }
 
     fn share(&self, now: Instant) -> f64 {
@@ -68,11 +73,8 @@ impl Ramp {
 
 /// The share at the start; Envoy's slow start has the same floor.
 const SHARE_MIN: f64 = 0.1;
-/// What a good answer makes of the share. An upstream that fails one request in five is held where
-/// it is: 1.2^4 is about what one failure takes.
-const SUCCESS_RAISES: f64 = 1.2;
-/// What a failure makes of the share.
-const FAILURE_LOWERS: f64 = 0.5;
+/// By what a good answer raises the share and a failure lowers it: 13 good answers are all.
+const STEP: f64 = 1.2;
 /// The longest that nothing passes.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -134,18 +136,34 @@ mod tests {
     }
 
     #[test]
-    fn upstream_that_fails_a_quarter_is_given_no_more_whatever_time_passes() {
+    fn upstream_that_mostly_fails_is_given_no_more_until_time_is_up() {
         let t0 = Instant::now();
         let mut ramp = Ramp::new(t0, SPAN).unwrap();
-        for ms in 0..10_000 {
-            let now = t0 + Duration::from_millis(10) * ms;
-            if ms % 4 == 0 {
-                ramp.fail(now);
-            } else {
+        for ms in (0..30_000).step_by(10) {
+            let now = t0 + Duration::from_millis(ms);
+            if ms % 40 == 0 {
                 ramp.succeed(now);
+            } else {
+                ramp.fail(now);
             }
-            assert!(ramp.share(now) < 0.3, "{}", ramp.share(now));
+            assert!(ramp.share(now) < 0.2, "{}", ramp.share(now));
+            assert!(ramp.end() > now);
         }
+        assert!(ramp.end() <= t0 + SPAN);
+    }
+
+    #[test]
+    fn third_that_always_fails_does_not_hold_it_down() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, SPAN).unwrap();
+        for n in 0..60 {
+            if n % 3 == 0 {
+                ramp.fail(t0);
+            } else {
+                ramp.succeed(t0);
+            }
+        }
+        assert_eq!(ramp.end(), t0);
     }
 
     #[test]

@@ -149,12 +149,14 @@ fn without_breaker(lab: &Lab) -> Recipe {
 /// The share of calls that fare well, in per cent, second by second around the trouble.
 fn goodput(tally: &Tally) -> Vec<(f64, f64)> {
     let seconds = tally.seconds();
-    let points = seconds.iter().enumerate().map(|(second, (came, good))| {
+    let points = seconds.iter().enumerate().take(SHOWN_S).map(|(second, (came, good))| {
         (number(second) - TROUBLE_END.as_secs_f64(), percent(*good, *came))
     });
     points.collect()
 }
 
+/// Seconds that the plot shows.
+const SHOWN_S: usize = 100;
 /// 93 % of what the upstream can serve.
 const RPS: f64 = 280.0;
 const BEFORE_TROUBLE: Duration = Duration::from_secs(28);
