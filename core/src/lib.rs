@@ -12,6 +12,7 @@ pub mod allowance;
 pub mod backoff;
 pub mod breaker;
 pub mod budget;
+pub mod cache;
 pub mod call;
 pub mod coordinator;
 pub mod deadline;
