@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::error::Error;
@@ -133,6 +134,11 @@ impl Client {
             let _ = waited.await;
         }
         drained
+    }
+
+    /// Sends a message's request and waits for the head of its answer.
+    pub(crate) async fn stream(&self, fetch: Fetch) -> Result<StreamingResponse, Error> {
+        self.engine.door().send_streaming(fetch).await
     }
 
     fn wrap(&self, fetch: Fetch) -> RequestBuilder {

@@ -2,6 +2,7 @@
 
 mod breakers;
 mod builder;
+pub mod cache;
 mod client;
 pub mod config;
 mod context;
@@ -11,6 +12,8 @@ mod plan;
 mod redaction;
 mod request;
 mod response;
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
 #[cfg(feature = "simulate")]
 pub mod simulate;
 mod telemetry;

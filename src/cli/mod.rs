@@ -10,6 +10,7 @@ mod fetch;
 mod manual;
 mod paper;
 mod request;
+mod serve;
 mod setup;
 mod signals;
 mod simulate;
@@ -37,6 +38,9 @@ enum Command {
     Fetch(Box<fetch::args::FetchArgs>),
     /// Calls one URL and prints every phase and decision
     Trace(Box<trace::TraceArgs>),
+    /// Runs the sidecar: everything this library does, as a proxy
+    #[command(after_help = "Example:\n  spillgate serve --upstream https://api.example.com")]
+    Serve(serve::ServeArgs),
     /// Runs an upstream that fails on request, to try any client against
     Drill(drill::DrillArgs),
     /// Checks a configuration, and says what it means for a URL
@@ -59,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Fetch(args) => fetch::run(*args),
         Command::Trace(args) => trace::run(*args),
         Command::Drill(args) => drill::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::CheckConfig(args) => check_config::check(&args),
         Command::Config(args) => check_config::config(&args),

@@ -1,0 +1,128 @@
+//! The HTTP cache: what was answered before, for whom, and what to make of it.
+//!
+//! The rules are core's; this module holds the answers and applies them. It works on heads and whole
+//! bodies and sends nothing itself: whoever asks it sends what it cannot answer, and tells it what
+//! came. A hit is served in the asker's own task.
+
+pub mod ask;
+pub mod fate;
+pub mod key;
+pub mod memory;
+pub mod page;
+pub mod purge;
+pub mod served;
+pub mod store;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use spillgate_actors::core::cache::date::Wall;
+use spillgate_actors::core::cache::rules::Rules;
+use url::Url;
+
+use crate::cache::key::{Identity, Keys};
+use crate::cache::page::{Page, Stored};
+use crate::cache::purge::{Purge, Purges};
+use crate::cache::store::{CacheStore, Keep};
+
+/// What a cache is made of.
+#[derive(Debug, Clone)]
+pub struct CacheOptions {
+    /// The rules.
+    pub rules: Rules,
+    /// How requests with credentials are kept apart.
+    pub identity: Identity,
+    /// The largest body that is stored; larger ones pass through.
+    pub body_max: usize,
+    /// The most answers for one address, told apart by `Vary`.
+    pub variants_max: usize,
+}
+
+/// An HTTP cache; cheap to share.
+pub struct Cache {
+    options: CacheOptions,
+    store: Arc<dyn CacheStore>,
+    keys: Keys,
+    purges: Purges,
+}
+
+impl Default for CacheOptions {
+    fn default() -> Self {
+        Self {
+            rules: Rules::default(),
+            identity: Identity::ByCredentials,
+            body_max: 8 << 20,
+            variants_max: 32,
+        }
+    }
+}
+
+impl Cache {
+    /// An empty cache over a store; `secret` keys the digests of credentials.
+    pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
+        Self { options, store, keys: Keys::new(secret), purges: Purges::default() }
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &CacheOptions {
+        &self.options
+    }
+
+    /// Forgets what a purge names, and what of it is still on its way; returns how many answers.
+    pub fn purge(&self, purge: Purge) -> usize {
+        let mut forgotten = 0;
+        let named = purge.clone();
+        self.purges.add(purge);
+        self.store.visit(&mut |page: &Page| {
+            let left: Vec<Arc<Stored>> =
+                page.variants.iter().filter(|stored| !named.names(page, stored)).cloned().collect();
+            forgotten += page.variants.len() - left.len();
+            if left.len() == page.variants.len() {
+                return Keep::AsIs;
+            }
+            if left.is_empty() { Keep::Nothing } else { Keep::Page(page.with(left)) }
+        });
+        forgotten
+    }
+
+    /// How many addresses are stored, and how many bytes they take.
+    pub fn size(&self) -> (usize, u64) {
+        (self.store.len(), self.store.bytes())
+    }
+
+    /// Everything that is stored for an address, whoever asked.
+    pub fn stored(&self, url: &Url) -> Vec<Arc<Stored>> {
+        let mut found = Vec::new();
+        self.store.visit(&mut |page: &Page| {
+            if page.url == url.as_str() {
+                found.extend(page.variants.iter().cloned());
+            }
+            Keep::AsIs
+        });
+        found
+    }
+
+    /// Puts an answer in the place of what is stored for the same requests.
+    fn put(&self, key: [u8; 32], url: &str, stored: Stored) {
+        if stored.body.len() > self.options.body_max || self.purges.concern(url, &stored) {
+            return;
+        }
+        let stored = Arc::new(stored);
+        let variants_max = self.options.variants_max;
+        self.store.update(key, &mut |page: Option<&Page>| {
+            let page = page.map_or_else(|| Page::new(url.to_owned()), Page::clone);
+            page.put(stored.clone(), variants_max)
+        });
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// What time it is.
+pub(crate) fn now() -> Wall {
+    Wall(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}

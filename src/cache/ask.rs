@@ -1,0 +1,222 @@
+//! A request at the cache: answered from the store, or sent on with what the cache adds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{HeaderName, Method};
+use spillgate_actors::core::cache::conditions::{self, CONDITIONS, Validators};
+use spillgate_actors::core::cache::date::Wall;
+use spillgate_actors::core::cache::directives::Wishes;
+use spillgate_actors::core::cache::status::{CacheStatus, Why};
+use spillgate_actors::core::cache::using::{self, Doubt, Use};
+use spillgate_actors::core::cache::vary;
+use url::Url;
+
+use crate::cache::key::Owner;
+use crate::cache::page::{Lines, Stored};
+use crate::cache::served::Served;
+use crate::cache::{Cache, now};
+
+/// How a request treats the cache, after the Fetch standard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CacheMode {
+    /// As the rules have it.
+    #[default]
+    Default,
+    /// Neither from the store nor into it.
+    NoStore,
+    /// Not from the store, but into it.
+    Reload,
+    /// Not without asking the origin whether what is stored is still good.
+    NoCache,
+    /// From the store, however old; from the origin if there is nothing.
+    ForceCache,
+    /// From the store, however old, or not at all.
+    OnlyIfCached,
+}
+
+/// A request, as the cache sees it.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// The method.
+    pub method: Method,
+    /// The address, without fragment.
+    pub url: Url,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// How the cache is to be treated.
+    pub mode: CacheMode,
+    /// How stale an answer may be, beside what the request's fields say.
+    pub max_stale: Option<Duration>,
+}
+
+/// What the cache makes of a request.
+#[derive(Debug)]
+pub enum Look {
+    /// It has the answer.
+    Serve(Box<Served>),
+    /// It has an answer that should be renewed meanwhile.
+    ServeAndRenew(Box<Served>, Box<Pending>),
+    /// The origin must be asked.
+    Send(Box<Pending>),
+    /// The request takes nothing but what is stored, and there is nothing.
+    Nothing,
+}
+
+/// A request that goes to the origin.
+#[derive(Debug)]
+pub struct Pending {
+    pub(super) ask: Ask,
+    pub(super) key: [u8; 32],
+    pub(super) owner: Owner,
+    pub(super) wishes: Wishes,
+    pub(super) why: Why,
+    /// What is stored for it, stale or in doubt.
+    pub(super) held: Option<Arc<Stored>>,
+    /// Whether it asks the origin about what is held.
+    pub(super) validating: bool,
+    /// What the request says in the fields that are known to choose among the answers.
+    pub(super) lane: Vec<u8>,
+    pub(super) began: u64,
+    pub(super) requested: Wall,
+}
+
+impl Cache {
+    /// Looks for an answer.
+    pub fn look(&self, ask: Ask) -> Look {
+        let now = now();
+        let mut wishes = Wishes::read(&Lines(&ask.headers));
+        wishes.max_stale = wishes.max_stale.max(ask.max_stale);
+        wishes.only_if_cached |= ask.mode == CacheMode::OnlyIfCached;
+        let owner = self.keys.owner(self.options.identity, &ask.headers);
+        let key = (self.keys.address(&ask.url), owner);
+        if let Some(why) = avoids(&ask, &wishes) {
+            return Look::Send(Box::new(self.pending(ask, key, (wishes, why, None), now)));
+        }
+        let page = self.store.get(&key.0);
+        let held = page.as_ref().and_then(|page| page.choose(owner, &ask.headers)).cloned();
+        let Some(stored) = held else {
+            let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };
+            return self.absent(ask, key, (wishes, why, None), now);
+        };
+        let serve =
+            |ask: &Ask| Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, now));
+        let used = match ask.mode {
+            CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
+            CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
+            CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
+                using::decide(&self.options.rules, &stored.entry, &wishes, now)
+            }
+        };
+        match used {
+            Use::Fresh | Use::Stale => Look::Serve(serve(&ask)),
+            Use::WhileRenewed => {
+                let served = serve(&ask);
+                let pending =
+                    self.pending(ask, key, (wishes, Why::Stale, Some(stored.clone())), now);
+                Look::ServeAndRenew(served, Box::new(pending))
+            }
+            Use::Validate(doubt) => {
+                let why = match doubt {
+                    Doubt::Expired | Doubt::NoCache => Why::Stale,
+                    Doubt::RequestNoCache | Doubt::TooOld | Doubt::NotFreshEnough => Why::Request,
+                };
+                self.absent(ask, key, (wishes, why, Some(stored.clone())), now)
+            }
+        }
+    }
+
+    fn absent(&self, ask: Ask, key: Place, found: Found, now: Wall) -> Look {
+        if found.0.only_if_cached {
+            return Look::Nothing;
+        }
+        Look::Send(Box::new(self.pending(ask, key, found, now)))
+    }
+
+    fn pending(
+        &self,
+        ask: Ask,
+        (key, owner): Place,
+        (wishes, why, held): Found,
+        now: Wall,
+    ) -> Pending {
+        let validators =
+            held.as_ref().map(|held| !Validators::read(&Lines(&held.headers)).is_empty());
+        let known = self.store.get(&key).and_then(|page| page.variants.first().cloned());
+        let names = known.map(|stored| stored.entry.selecting.clone()).unwrap_or_default();
+        let lane = vary::selection(&names, &Lines(&ask.headers));
+        let validating = validators.unwrap_or_default() && ask.method == Method::GET;
+        let began = self.purges.moment();
+        Pending { ask, key, owner, wishes, why, held, validating, lane, began, requested: now }
+    }
+}
+
+type Place = ([u8; 32], Owner);
+type Found = (Wishes, Why, Option<Arc<Stored>>);
+
+/// Why a request is sent on without a look at what is stored, if it is.
+fn avoids(ask: &Ask, wishes: &Wishes) -> Option<Why> {
+    if !matches!(ask.method, Method::GET | Method::HEAD) {
+        return Some(Why::Method);
+    }
+    let told = match ask.mode {
+        CacheMode::NoStore | CacheMode::Reload => true,
+        CacheMode::Default
+        | CacheMode::NoCache
+        | CacheMode::ForceCache
+        | CacheMode::OnlyIfCached => false,
+    };
+    let bypassed = told || wishes.no_store || conditions::is_for_the_origin(&Lines(&ask.headers));
+    bypassed.then_some(Why::Bypass)
+}
+
+impl Pending {
+    /// Where the answer would be stored, whose it would be, and which of the answers that are known
+    /// there: who has the same may wait for it.
+    pub fn place(&self) -> (([u8; 32], Owner), Vec<u8>) {
+        ((self.key, self.owner), self.lane.clone())
+    }
+
+    /// The request as the cache sees it.
+    pub fn ask(&self) -> &Ask {
+        &self.ask
+    }
+
+    /// Whether an answer to it could be stored at all.
+    pub fn may_store(&self) -> bool {
+        self.ask.method == Method::GET && self.why != Why::Bypass
+            || self.ask.mode == CacheMode::Reload
+    }
+
+    /// Why it is sent, for `Cache-Status`.
+    pub fn cache_status(&self) -> CacheStatus {
+        CacheStatus::forwarded(self.why)
+    }
+
+    /// Asks about what is held, in the fields that go to the origin, instead of what the caller holds.
+    pub fn prepare(&self, headers: &mut HeaderMap) {
+        let Some(held) = self.held.as_ref().filter(|_| self.validating) else { return };
+        for name in CONDITIONS {
+            headers.remove(name);
+        }
+        let lines = Lines(&held.headers);
+        let Validators { etag, modified } = Validators::read(&lines);
+        set(headers, IF_NONE_MATCH, etag);
+        set(headers, IF_MODIFIED_SINCE, modified);
+    }
+
+    /// The same request without a question about what is held, for an answer that was about
+    /// something else.
+    #[must_use]
+    pub fn unconditional(mut self) -> Self {
+        self.validating = false;
+        self
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<&[u8]>) {
+    if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value).ok()) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,77 @@
+//! The store in memory: bounded by bytes, gone with the process.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::cache::page::Page;
+use crate::cache::store::{CacheStore, Keep};
+
+/// Pages in memory, the least useful of which go first.
+pub struct MemoryStore {
+    pages: Cache<[u8; 32], Arc<Page>, ByBytes>,
+    /// Held while a page is changed, so that of two changes none is lost; reading takes no lock of
+    /// ours.
+    writing: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<[u8; 32], Arc<Page>> for ByBytes {
+    fn weight(&self, _: &[u8; 32], page: &Arc<Page>) -> u64 {
+        page.bytes()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store that takes so many bytes.
+    pub fn new(bytes_max: u64) -> Self {
+        let pages = usize::try_from(bytes_max / PAGE_BYTES_GUESS).unwrap_or(PAGES_GUESS_MAX);
+        let pages = pages.clamp(PAGES_GUESS_MIN, PAGES_GUESS_MAX);
+        Self { pages: Cache::with_weighter(pages, bytes_max, ByBytes), writing: Mutex::new(()) }
+    }
+}
+
+impl CacheStore for MemoryStore {
+    fn get(&self, key: &[u8; 32]) -> Option<Arc<Page>> {
+        self.pages.get(key)
+    }
+
+    fn update(&self, key: [u8; 32], change: &mut dyn FnMut(Option<&Page>) -> Page) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let page = change(self.pages.get(&key).as_deref());
+        self.pages.insert(key, Arc::new(page));
+    }
+
+    fn remove(&self, key: &[u8; 32]) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pages.remove(key);
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(&Page) -> Keep) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages: Vec<([u8; 32], Arc<Page>)> = self.pages.iter().collect();
+        for (key, page) in pages {
+            match visit(&page) {
+                Keep::AsIs => {}
+                Keep::Page(page) => self.pages.insert(key, Arc::new(page)),
+                Keep::Nothing => drop(self.pages.remove(&key)),
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.pages.weight()
+    }
+}
+
+/// What a page is thought to take, to size the index.
+const PAGE_BYTES_GUESS: u64 = 8 << 10;
+const PAGES_GUESS_MIN: usize = 64;
+const PAGES_GUESS_MAX: usize = 1 << 20;

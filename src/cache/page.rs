@@ -1,0 +1,109 @@
+//! What is stored for one address: answers, told apart by the requests that they are for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use spillgate_actors::core::cache::fields::Fields;
+use spillgate_actors::core::cache::storing::Entry;
+use spillgate_actors::core::cache::vary;
+
+use crate::cache::key::Owner;
+
+/// The answers of one address, the newest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The address.
+    pub url: String,
+    /// The answers.
+    pub variants: Vec<Arc<Stored>>,
+}
+
+/// A stored answer.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// What the rules remember of it.
+    pub entry: Entry,
+    /// Its fields, without those of one hop.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// What its request said in the fields that chose it.
+    pub selection: Vec<u8>,
+    /// Whose it is.
+    pub owner: Owner,
+    /// When its request began, on the cache's own count: a later one is never overwritten.
+    pub began: u64,
+}
+
+/// A message's header as the rules read it.
+pub struct Lines<'a>(pub &'a HeaderMap);
+
+impl Fields for Lines<'_> {
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.get_all(name).into_iter().map(http::HeaderValue::as_bytes)
+    }
+}
+
+impl Page {
+    /// An address without answers.
+    pub fn new(url: String) -> Self {
+        Self { url, variants: Vec::new() }
+    }
+
+    /// The same address with other answers.
+    pub fn with(&self, variants: Vec<Arc<Stored>>) -> Self {
+        Self { url: self.url.clone(), variants }
+    }
+
+    /// The newest answer that is for a request of this owner.
+    pub fn choose(&self, owner: Owner, request: &HeaderMap) -> Option<&Arc<Stored>> {
+        let mut own = self.variants.iter().filter(|stored| stored.owner == owner);
+        own.find(|stored| stored.is_for(request))
+    }
+
+    /// The page with an answer in the place of those for the same requests; an older answer changes
+    /// nothing. Beyond `variants_max` the oldest go.
+    pub fn put(&self, stored: Arc<Stored>, variants_max: usize) -> Self {
+        let replaced = |old: &&Arc<Stored>| stored.replaces(old);
+        if self.variants.iter().filter(replaced).any(|old| old.began > stored.began) {
+            return self.clone();
+        }
+        let others = self.variants.iter().filter(|old| !stored.replaces(old)).cloned();
+        let mut variants: Vec<Arc<Stored>> = [stored.clone()].into_iter().chain(others).collect();
+        variants.truncate(variants_max);
+        self.with(variants)
+    }
+
+    /// What the page takes, in bytes, with its bookkeeping.
+    pub fn bytes(&self) -> u64 {
+        let variants = self.variants.iter().map(|stored| stored.bytes());
+        PAGE_BYTES + self.url.len() as u64 + variants.sum::<u64>()
+    }
+}
+
+impl Stored {
+    /// Whether a request is one that it is for.
+    pub fn is_for(&self, request: &HeaderMap) -> bool {
+        let names = &self.entry.selecting;
+        names.is_empty() || vary::selection(names, &Lines(request)) == self.selection
+    }
+
+    /// Whether it is for the same requests as another.
+    fn replaces(&self, other: &Self) -> bool {
+        self.owner == other.owner
+            && self.entry.selecting == other.entry.selecting
+            && self.selection == other.selection
+    }
+
+    fn bytes(&self) -> u64 {
+        let fields = self.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+        let head = fields.sum::<usize>() + self.selection.len();
+        (head + self.body.len()) as u64 + PAGE_BYTES
+    }
+}
+
+/// What a page or an answer takes beside its text: tables, counters and the index.
+const PAGE_BYTES: u64 = 512;
+const FIELD_BYTES: usize = 64;

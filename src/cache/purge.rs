@@ -1,0 +1,88 @@
+//! What is to be forgotten, and the answers on their way that it concerns.
+//!
+//! A purge must not be undone by an answer that was asked for before it: so purges are remembered
+//! for a while, and an answer that is older than the oldest that is remembered is not stored at all.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+use http::HeaderName;
+
+use crate::cache::page::{Page, Stored};
+
+/// Which answers are to be forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purge {
+    /// Those of one address.
+    Url(String),
+    /// Those of all addresses that begin so.
+    Prefix(String),
+    /// Those that `Surrogate-Key` or `Cache-Tag` calls so.
+    Tag(String),
+    /// Those of one host: scheme, name and port as in an address.
+    Host(String),
+    /// All.
+    Everything,
+}
+
+/// The purges that an answer on its way may be concerned by.
+#[derive(Debug, Default)]
+pub(super) struct Purges {
+    clock: AtomicU64,
+    recent: Mutex<VecDeque<(u64, Purge)>>,
+}
+
+impl Purge {
+    pub(super) fn names(&self, page: &Page, stored: &Stored) -> bool {
+        self.is_about(&page.url, stored)
+    }
+
+    fn is_about(&self, url: &str, stored: &Stored) -> bool {
+        match self {
+            Self::Url(named) => url == named,
+            Self::Prefix(prefix) => url.starts_with(prefix.as_str()),
+            Self::Host(host) => {
+                let rest = url.strip_prefix(host.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
+            }
+            Self::Tag(tag) => TAGS.iter().any(|name| {
+                let lines =
+                    stored.headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+                lines.flat_map(|line| line.split([' ', ','])).any(|named| named == tag)
+            }),
+            Self::Everything => true,
+        }
+    }
+}
+
+impl Purges {
+    /// The moment, on a count that only this cache keeps.
+    pub(super) fn moment(&self) -> u64 {
+        self.clock.fetch_add(1, Relaxed)
+    }
+
+    pub(super) fn add(&self, purge: Purge) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back((self.moment(), purge));
+        if recent.len() > PURGES_MAX {
+            recent.pop_front();
+        }
+    }
+
+    /// Whether an answer was asked for before a purge that is about it.
+    pub(super) fn concern(&self, url: &str, stored: &Stored) -> bool {
+        let began = stored.began;
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = recent.len() == PURGES_MAX;
+        let too_old = recent.front().is_some_and(|(oldest, _)| forgotten && *oldest > began);
+        too_old || recent.iter().any(|(at, purge)| *at > began && purge.is_about(url, stored))
+    }
+}
+
+/// Purges that are remembered for answers on their way.
+const PURGES_MAX: usize = 1_024;
+/// The fields by which origins tag their answers.
+const TAGS: [HeaderName; 2] =
+    [HeaderName::from_static("surrogate-key"), HeaderName::from_static("cache-tag")];

@@ -1,0 +1,52 @@
+//! What a client is told when there is no answer: a status, why, and when to come back.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
+use spillgate_actors::error::Error;
+
+use crate::sidecar::body::OutBody;
+
+/// The answer to a call that ended in an error (RFC 9209 section 2.3).
+pub(super) fn of_error(error: &Error) -> Response<OutBody> {
+    let mut response = told(status_of(error), &format!("{}\n", error.kind().name()));
+    let headers = response.headers_mut();
+    let kind = format!("spillgate; error={}", error.kind().name());
+    if let Ok(kind) = HeaderValue::try_from(kind) {
+        headers.insert(PROXY_STATUS, kind);
+    }
+    let left = error.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
+    if let Some(left) = left {
+        headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    }
+    response
+}
+
+/// The answer to a request that takes only what is stored, of which there is nothing.
+pub(super) fn not_stored() -> Response<OutBody> {
+    told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n")
+}
+
+/// A short text with a status.
+pub(super) fn told(status: StatusCode, text: &str) -> Response<OutBody> {
+    let mut response = Response::new(OutBody::Whole(Bytes::copy_from_slice(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn status_of(error: &Error) -> StatusCode {
+    match error.kind() {
+        ErrorKind::DestinationIpProhibited => StatusCode::FORBIDDEN,
+        ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
+        ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        _ if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+        _ if error.class() == ErrorClass::Rejected => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

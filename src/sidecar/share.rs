@@ -1,0 +1,154 @@
+//! Requests for the same answer wait for one, if its head says that they may have it.
+//!
+//! The first to ask begins a flight, which belongs to nobody: it goes on when its first client
+//! leaves. The head decides. An answer that may be stored is read by all for whom it is; a failure
+//! is told to all once; anything else releases all others at once, and is remembered for a while, so
+//! that the next burst does not wait at all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use quick_cache::sync::Cache as Table;
+use spillgate_actors::answer::StreamingResponse;
+use spillgate_actors::core::cache::status::CacheStatus;
+use spillgate_actors::error::Error;
+use tokio::sync::watch;
+
+use crate::cache::fate::{Kept, Replacement};
+use crate::sidecar::stream::{SharedBody, SharedReader};
+
+/// What requests have in common that may wait for the same answer.
+pub(super) type Place = (([u8; 32], Option<[u8; 32]>), Vec<u8>);
+
+/// How a flight ended, as far as those who wait are concerned.
+#[derive(Clone)]
+pub(super) enum Landing {
+    /// Its answer is for all whom it suits.
+    Shared(Arc<Shared>),
+    /// What is stored takes its place.
+    Replaced(Arc<Replacement>),
+    /// It failed, and so it has for all.
+    Failed(Error),
+    /// It is for the one who asked; the others ask for themselves.
+    Released,
+}
+
+/// An answer that several clients read.
+pub(super) struct Shared {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// What it is stored by; `None` for a failure, which is told but not stored.
+    pub(super) kept: Option<Kept>,
+    pub(super) body: Arc<SharedBody>,
+    pub(super) cache_status: CacheStatus,
+}
+
+/// A flight, as those see it who wait for it.
+pub(super) struct Flight {
+    landing: watch::Receiver<Option<Landing>>,
+    /// The answer that is only for the one who asked.
+    own: Mutex<Option<Own>>,
+}
+
+/// An answer for one client.
+pub(super) struct Own {
+    pub(super) response: StreamingResponse,
+    pub(super) cache_status: CacheStatus,
+}
+
+/// A seat in a flight.
+pub(super) struct Seat {
+    pub(super) flight: Arc<Flight>,
+    /// Whether the flight was begun for it.
+    pub(super) first: Option<watch::Sender<Option<Landing>>>,
+}
+
+/// The flights that are under way, and the places where waiting is of no use.
+pub(super) struct Flights {
+    under_way: Mutex<HashMap<Place, Arc<Flight>>>,
+    apart: Table<[u8; 32], Instant>,
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self { under_way: Mutex::default(), apart: Table::new(APART_MAX) }
+    }
+}
+
+impl Flights {
+    /// Joins the flight of a place, or begins it; `None` where waiting is of no use.
+    pub(super) fn join(&self, place: &Place) -> Option<Seat> {
+        if self.apart.get(&place.0.0).is_some_and(|until| until > Instant::now()) {
+            return None;
+        }
+        let mut under_way = self.under_way();
+        if let Some(flight) = under_way.get(place) {
+            return Some(Seat { flight: flight.clone(), first: None });
+        }
+        if under_way.len() >= FLIGHTS_MAX {
+            return None;
+        }
+        let (sender, landing) = watch::channel(None);
+        let flight = Arc::new(Flight { landing, own: Mutex::new(None) });
+        under_way.insert(place.clone(), flight.clone());
+        Some(Seat { flight, first: Some(sender) })
+    }
+
+    /// Takes a flight off: whoever asks from here on begins another.
+    pub(super) fn take_off(&self, place: &Place) {
+        self.under_way().remove(place);
+    }
+
+    /// Remembers that waiting at a place is of no use.
+    pub(super) fn keep_apart(&self, place: &Place) {
+        self.apart.insert(place.0.0, Instant::now() + APART);
+    }
+
+    /// Forgets it.
+    pub(super) fn let_together(&self, place: &Place) {
+        self.apart.remove(&place.0.0);
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<Place, Arc<Flight>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    /// Waits for the landing; `None` if the flight ended without.
+    pub(super) async fn landed(&self) -> Option<Landing> {
+        let mut landing = self.landing.clone();
+        landing.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    pub(super) fn leave_own(&self, own: Own) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
+    }
+
+    pub(super) fn take_own(&self) -> Option<Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Shared {
+    /// A reader, if the answer suits the request and its start is still there.
+    pub(super) fn join(&self, request: &HeaderMap) -> Option<SharedReader> {
+        let suits = self.kept.as_ref().is_none_or(|kept| kept.is_for(request));
+        if suits { self.body.join() } else { None }
+    }
+
+    /// The whole body, if it has come.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        self.body.whole()
+    }
+}
+
+/// Flights under way; beyond it requests go alone.
+const FLIGHTS_MAX: usize = 65_536;
+/// Places that are remembered as of no use to wait at.
+const APART_MAX: usize = 16_384;
+/// How long they are.
+const APART: Duration = Duration::from_secs(120);
