@@ -103,7 +103,7 @@ impl Response {
 
     /// What happened on the way; empty for an answer the service made itself.
     pub fn report(&self) -> CallReport {
-        self.record.as_deref().map_or_else(CallReport::empty, CallReport::of)
+        self.record.as_ref().map_or_else(CallReport::empty, CallReport::of)
     }
 
     /// Turns a status of 400 and above into an error.

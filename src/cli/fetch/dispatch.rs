@@ -248,9 +248,9 @@ impl Dispatch {
                 return Some(Stop::Failed(Failure::usage(text)));
             }
         };
-        let Finished { row, end, file, decisions } = finished;
-        for line in &decisions {
-            self.progress.say(line);
+        let Finished { row, end, file } = finished;
+        for told in row.decisions.iter().flatten() {
+            self.progress.say(&format!("{} {}: {}", row.index, row.url, told.line()));
         }
         self.tell_fault(place, end, row.error.as_deref());
         let (row, is_final) = (Box::new(row), end.is_final());

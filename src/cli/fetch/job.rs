@@ -82,8 +82,6 @@ pub(crate) struct Finished {
     pub(crate) row: Row,
     pub(crate) end: End,
     pub(crate) file: Option<PathBuf>,
-    /// What was decided, for people.
-    pub(crate) decisions: Vec<String>,
 }
 
 /// What one job carries from call to call.
@@ -133,8 +131,8 @@ async fn fetch(worker: &Worker, job: Job) -> Done {
             },
         };
         if worker.explains {
-            let before = (tally.began, tally.attempts);
-            tally.decisions.extend(explain::lines(&shown, &outturn, before));
+            let told = explain::told(&outturn, tally.began, tally.attempts);
+            tally.decisions.get_or_insert_default().extend(told);
         }
         tally.add(&outturn);
         if course.goes_on(&outturn, &tally).await {
@@ -244,16 +242,15 @@ impl Worker {
         &self,
         shown: (u64, String),
         outturn: &Outturn,
-        mut tally: Tally,
+        tally: Tally,
         file: Option<PathBuf>,
     ) -> Done {
         let end = outturn.end();
         let is_saved = end == End::Fine && outturn.status.is_some_and(|s| (200..300).contains(&s));
         let file = file.filter(|_| is_saved);
         let path = file.as_ref().map(|path| path.display().to_string());
-        let decisions = std::mem::take(&mut tally.decisions);
         let row = tally.row(shown, &self.template.method, outturn, path);
-        Done::Row(Box::new(Finished { row, end, file, decisions }))
+        Done::Row(Box::new(Finished { row, end, file }))
     }
 }
 
@@ -262,6 +259,7 @@ impl Course<'_> {
         let Self { worker, url, deadline, .. } = self;
         let left = self.attempts_max.saturating_sub(tally.attempts);
         let request = worker.template.request(&worker.client, url, self.key.as_ref());
+        let request = if worker.explains { request.explain() } else { request };
         request.deadline(*deadline).retries(left.saturating_sub(1))
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use spillgate_actors::core::verdict::Finality;
 use spillgate_actors::error::Error;
 use spillgate_actors::record::CallRecord;
 use spillgate_actors::report::{CallReport, PhaseTimes};
 
 use crate::cli::end::{End, millis};
 use crate::cli::fetch::row::{Row, Times};
+use crate::cli::told::Told;
 
 /// What one call came to.
 #[derive(Default)]
@@ -31,8 +33,8 @@ pub(crate) struct Tally {
     pub(crate) began: Instant,
     /// Attempts on the wire.
     pub(crate) attempts: u32,
-    /// What was decided, for people.
-    pub(crate) decisions: Vec<String>,
+    /// What was decided, if that is to be told.
+    pub(crate) decisions: Option<Vec<Told>>,
     is_coalesced: bool,
     queue: Option<Duration>,
     back_off: Option<Duration>,
@@ -52,10 +54,9 @@ impl Outturn {
 
     /// What a final status says, with the reason why it is final if there is one.
     fn declined(&self, status: u16) -> String {
-        let decisions = self.record.as_deref().map(|record| &record.decisions);
-        let last = decisions.and_then(|decisions| decisions.last());
-        match last.filter(|decision| decision.text.starts_with("no retry")) {
-            Some(decision) => format!("the answer is {status}; {}", decision.text),
+        let finality = self.record.as_deref().and_then(|record| record.finality);
+        match finality.filter(|finality| *finality != Finality::Settled) {
+            Some(finality) => format!("the answer is {status}; {}", finality.words()),
             None => format!("the answer is {status}"),
         }
     }
@@ -73,7 +74,7 @@ impl Tally {
         Self {
             began: Instant::now(),
             attempts: 0,
-            decisions: Vec::new(),
+            decisions: None,
             is_coalesced: false,
             queue: None,
             back_off: None,
@@ -84,7 +85,7 @@ impl Tally {
 
     /// Adds a call.
     pub(crate) fn add(&mut self, outturn: &Outturn) {
-        let Some(record) = outturn.record.as_deref() else { return };
+        let Some(record) = &outturn.record else { return };
         let report = CallReport::of(record);
         self.attempts = self.attempts.saturating_add(report.attempts);
         self.is_coalesced |= report.coalesced;
@@ -146,6 +147,7 @@ impl Tally {
                 total: millis(self.began.elapsed()),
             },
             error,
+            decisions: self.decisions,
         }
     }
 }

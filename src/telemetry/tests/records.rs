@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 use spillgate_actors::phases::{Mark, PhaseMarks};
-use spillgate_actors::record::{AttemptRecord, CallRecord, Decision, SpanContext, Wait, WaitCause};
+use spillgate_actors::record::{AttemptRecord, CallRecord, SpanContext, Wait, WaitCause};
 use spillgate_actors::transport::{Connection, ConnectionOrigin};
 use spillgate_core::call::{FlightId, Priority, Ticket};
 
@@ -28,6 +28,7 @@ pub(super) fn retried_call() -> CallRecord {
     CallRecord {
         ticket: Ticket(7),
         flight: Some(FlightId(3)),
+        role: Some(Role::Led),
         context: context(0x10),
         parent_span_id: Some(SERVICE_SPAN),
         leader: None,
@@ -38,13 +39,18 @@ pub(super) fn retried_call() -> CallRecord {
         scope: "https://api.example.com:443".into(),
         priority: Priority::Foreground,
         began,
+        deadline: at(30_000),
         ended: at(100),
         waits: vec![wait(WaitCause::Queue, 0, 5), wait(WaitCause::BackOff, 40, 60)],
         attempts: vec![Arc::new(cold_attempt(at(5))), Arc::new(warm_attempt(at(60)))],
         status: Some(200),
         error: None,
         retry_at: None,
-        decisions: vec![Decision { at: at(40), text: "retry in 20 ms".to_owned() }],
+        finality: Some(Finality::Settled),
+        grounds: Grounds::Gate,
+        notes: Vec::new(),
+        notes_left_out: 0,
+        explains: false,
     }
 }
 
