@@ -26,6 +26,8 @@ pub(crate) struct Outturn {
     pub(crate) streaming: Option<Duration>,
     /// Whether the body broke after its head had been handed over.
     pub(crate) is_broken: bool,
+    /// Why its file cannot be written, if it cannot.
+    pub(crate) unwritable: Option<String>,
 }
 
 /// What the calls for one URL came to so far.
@@ -45,6 +47,9 @@ pub(crate) struct Tally {
 impl Outturn {
     /// How it ends its URL, if it is the last.
     pub(crate) fn end(&self) -> End {
+        if self.unwritable.is_some() {
+            return End::Unwritable;
+        }
         match (&self.error, self.status) {
             (Some(error), _) => End::Failed(error.kind(), error.class()),
             (None, Some(status)) => End::of_status(status),
@@ -110,11 +115,9 @@ impl Tally {
         file: Option<String>,
     ) -> Row {
         let end = outturn.end();
-        let (kind, class) = match end {
-            End::Fine => (None, None),
-            End::Failed(kind, class) => (Some(kind.name()), Some(class.name())),
-        };
+        let (kind, class) = end.kind_and_class();
         let error = match (&outturn.error, end) {
+            (_, End::Unwritable) => outturn.unwritable.clone(),
             (Some(error), _) => Some(error.to_string()),
             (None, End::Failed(..)) => outturn.status.map(|status| outturn.declined(status)),
             (None, End::Fine) => None,

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Version};
+use spillgate_actors::course::{Admission, Role, Settlement};
 use spillgate_actors::phases::{Mark, PhaseMarks};
 use spillgate_actors::record::{AttemptRecord, CallRecord, SpanContext, Wait, WaitCause};
 use spillgate_actors::transport::{Connection, ConnectionOrigin};
-use spillgate_core::call::{FlightId, Priority, Ticket};
+use spillgate_core::call::{FlightId, Generation, Priority, Ticket};
+use spillgate_core::verdict::{Cost, Finality, Grounds, Retry, Verdict};
 
 /// The trace of all records made here.
 pub(super) const TRACE: [u8; 16] = [0xab; 16];
@@ -89,8 +91,11 @@ fn cold_attempt(began: Instant) -> AttemptRecord {
         (Mark::Head, 30),
         (Mark::ReadEnd, 34),
     ];
-    let origin = ConnectionOrigin::Fresh;
-    AttemptRecord { status: Some(503), ..attempt(1, began, &phases, origin) }
+    let cold = attempt(1, began, &phases, ConnectionOrigin::Fresh);
+    let retry = Retry { at: cold.ended + Duration::from_millis(20), hint: None, cost: Cost::Token };
+    let verdict = Verdict::RetryAt(retry);
+    let settlement = Some(Settlement { verdict, tokens: 10.0 });
+    AttemptRecord { status: Some(503), settlement, ..cold }
 }
 
 fn warm_attempt(began: Instant) -> AttemptRecord {
@@ -110,6 +115,9 @@ fn attempt(
         marks.note_at(*mark, began + Duration::from_millis(*ms));
     }
     let ended = began + Duration::from_millis(35);
+    let generation = Some(Generation(0));
+    let (cost, tokens) = (Cost::Free, 10.0);
+    let admission = Admission { generation, probe: false, cost, tokens };
     AttemptRecord {
         n,
         resend: n - 1,
@@ -130,7 +138,8 @@ fn attempt(
         }),
         request_bytes: Some(0),
         response_bytes: 512,
-        probe: false,
+        admission: Some(admission),
+        settlement: None,
         goes_on: false,
     }
 }
