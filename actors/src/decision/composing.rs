@@ -13,8 +13,10 @@ pub(super) fn compose(record: &CallRecord) -> Vec<Decision> {
     let composer = Composer { record };
     let mut moments: Vec<Moment> = Vec::with_capacity(2 + 4 * record.attempts.len());
     moments.extend(composer.entry());
-    moments.extend(record.notes.iter().map(|note| composer.noted(note)));
-    moments.extend(record.waits.iter().map(|wait| composer.waited(wait)));
+    let notes = record.notes.iter().filter(|note| composer.concerns(note));
+    moments.extend(notes.map(|note| composer.noted(note)));
+    let waits = record.waits.iter().filter(|wait| wait.to - wait.from >= WAIT_MIN);
+    moments.extend(waits.map(|wait| composer.waited(wait)));
     moments.extend(record.attempts.iter().flat_map(|attempt| composer.tried(attempt)));
     moments.retain(|moment| moment.at >= record.began);
     // Stable: of what happened at once, the cause stands before its effect.
@@ -50,6 +52,18 @@ impl Composer<'_> {
             under_way: under_way.map(|attempt| attempt.n).next_back(),
         };
         Some(Moment { at, attempt: None, what })
+    }
+
+    /// Whether a note of the flight is about this call; one that joined is itself who joined.
+    fn concerns(&self, note: &Note) -> bool {
+        match note.what {
+            NoteKind::Shared { .. } | NoteKind::Queued { .. } => {
+                self.record.role == Some(Role::Led)
+            }
+            NoteKind::Refused { .. } | NoteKind::Redirected { .. } | NoteKind::Ranked { .. } => {
+                true
+            }
+        }
     }
 
     fn noted(&self, note: &Note) -> Moment {
@@ -176,5 +190,7 @@ impl Composer<'_> {
     }
 }
 
+/// A wait that is shorter was nobody's decision: it is the way from one actor to the next.
+const WAIT_MIN: Duration = Duration::from_micros(100);
 /// The most decisions of a call that are told.
 const DECISIONS_MAX: usize = 64;

@@ -48,6 +48,23 @@ fn entries_and_waits_are_told_with_their_numbers() {
 }
 
 #[test]
+fn times_are_rounded_to_what_can_be_read() {
+    for (micros, words) in [
+        (40, "0 ms"),
+        (2_240, "2.2 ms"),
+        (56_400, "56 ms"),
+        (999_700, "1 s"),
+        (1_424_000, "1.42 s"),
+        (82_940_000, "82.9 s"),
+    ] {
+        let (cause, from) = (WaitCause::Queue, Duration::ZERO);
+        let length = Duration::from_micros(micros);
+        let what = DecisionKind::Waited { cause, from, length };
+        check(&what, &format!("waited {words} in the queue"));
+    }
+}
+
+#[test]
 fn passes_name_their_gates_and_what_they_cost() {
     let gates = "sent: passed deadline, pace, rate, slot, budget";
     for (generation, probe, cost, words) in [

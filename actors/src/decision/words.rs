@@ -256,10 +256,13 @@ struct Span(Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rounded = |number: f64, parts: f64| (number * parts).round() / parts;
         let seconds = self.0.as_secs_f64();
-        let (number, unit) = if seconds < 1.0 { (seconds * 1e3, "ms") } else { (seconds, "s") };
-        let places = if number < 10.0 { 10.0 } else { 1.0 };
-        let places = if unit == "s" { places * 10.0 } else { places };
-        write!(f, "{} {unit}", (number * places).round() / places)
+        let millis = rounded(seconds * 1e3, if seconds < 0.01 { 10.0 } else { 1.0 });
+        // Rounding can make a whole second of a little less.
+        if millis < 1e3 {
+            return write!(f, "{millis} ms");
+        }
+        write!(f, "{} s", rounded(seconds, if seconds < 10.0 { 100.0 } else { 10.0 }))
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use spillgate_actors::core::call::FlightId;
 use spillgate_actors::decision::{self, Decision};
 use spillgate_actors::phases::Phase;
 use spillgate_actors::record::AttemptRecord;
@@ -63,7 +64,12 @@ fn ending(answer: &Answer<'_>) -> String {
         count => format!("{count} attempts"),
     };
     let total = millis(record.ended.saturating_duration_since(record.began));
-    format!("{came_to}\n{attempts}, {total:.1} ms, trace {}", record.context.trace_id_hex())
+    let flight = match (record.flight, record.role) {
+        (Some(FlightId(n)), Some(role)) => format!("flight {n} ({})", role.name()),
+        (_, _) => "no flight".to_owned(),
+    };
+    let (scope, trace) = (&record.scope, record.context.trace_id_hex());
+    format!("{came_to}\n{attempts}, {total:.1} ms, {flight}, scope {scope}, trace {trace}")
 }
 
 fn stretches(answer: &Answer<'_>) -> Vec<Stretch> {
