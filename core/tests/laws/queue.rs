@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use spillgate_core::call::{FlightId, HostKey, Priority};
 use spillgate_core::queue::{Pushed, Queue};
 
+use crate::{HISTORIES, cases};
+
 /// One thing that happens to a queue.
 #[derive(Debug, Clone)]
 enum QueueStep {
@@ -80,12 +82,12 @@ impl NaiveQueue {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// The queue does what a list would do that is searched from end to end.
     #[test]
     fn queue_is_a_sorted_list(
-        steps in prop::collection::vec(queue_step(), 1..300),
+        steps in prop::collection::vec(queue_step(), 1..120),
         queue_max in 1_usize..20,
     ) {
         let lanes: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
