@@ -11,14 +11,14 @@
     reason = "a law fails by panicking, and an Instant has no other constructor"
 )]
 
-//mod breaker;
+mod breaker;
 mod flights;
 mod limits;
 mod measures;
 mod pacing;
 mod policies;
 mod queue;
-//mod turns;
+mod turns;
 
 use proptest::prelude::ProptestConfig;
 
