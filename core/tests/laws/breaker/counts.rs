@@ -67,7 +67,7 @@ impl Counts {
                 self.learn(now, (calls, 1, slow), options);
             }
             Outcome::Neutral(Neutral::Throttled) => self.learn(now, (calls, 1, 0), options),
-            Outcome::Neutral(_) => {}
+            Outcome::Neutral(_) => return None,
         }
         self.reason(now, options, Some(evidence))
     }
