@@ -16,7 +16,7 @@ use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::outcome::{Evidence, Exposure};
 use spillgate_core::rng::Rng;
 
-use crate::breaker::model::{Answer, Model, agree};
+use crate::breaker::model::{Answer, Model};
 use crate::{ARITHMETIC, HISTORIES, cases};
 
 /// One thing that happens to a breaker, some time after the one before.
@@ -161,6 +161,7 @@ impl Pair {
         assert_eq!(told, expected);
         assert_eq!(self.breaker.state(), self.model.state());
         assert_eq!(self.breaker.stance(), self.model.stance());
+        assert_eq!(self.breaker.generation().0, self.model.epoch());
         assert_eq!(self.breaker.is_plain(), self.model.is_plain());
         assert_eq!(self.breaker.next_wake(), self.model.next_wake());
         assert_eq!(&**self.breaker.scope(), "scope");
@@ -189,6 +190,18 @@ impl Pair {
             2 => (breaker.force_open(now, None), model.force_open(now, None)),
             _ => (breaker.force_closed(now), model.force_closed(now)),
         }
+    }
+}
+
+/// Whether the machine's answer is the model's.
+fn agree(answer: Answer, admission: Admission) -> bool {
+    match (answer, admission) {
+        (Answer::Admit(ours), Admission::Admit(theirs)) => {
+            ours.is_probe == theirs.probe.is_some() && ours.epoch == theirs.generation.0
+        }
+        (Answer::Refuse(ours), Admission::Refuse { until }) => ours == until,
+        (Answer::Await(ours), Admission::Await { until }) => ours == until,
+        _ => false,
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use spillgate_core::breaker::Stance;
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions, HalfOpen};
-use spillgate_core::breaker::{Admission, Stance};
 use spillgate_core::call::ScopeKey;
 use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 use spillgate_core::outcome::{Evidence, Neutral, Outcome};
@@ -41,7 +41,7 @@ enum Forced {
 /// Leave to send one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pass {
-    epoch: u64,
+    pub(crate) epoch: u64,
     number: u64,
     pub(crate) is_probe: bool,
 }
@@ -230,6 +230,10 @@ impl Model {
         }
     }
 
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     fn answer(&mut self, now: Instant) -> Answer {
         match self.state {
             BreakerState::Open => Answer::Refuse(self.opening.map(|(.., until)| until)),
@@ -343,18 +347,6 @@ impl Model {
             reason: opened.map(|opened| opened.1),
             retry_at: opened.and_then(|opened| opened.2),
         }
-    }
-}
-
-/// Whether the machine's answer is the model's.
-pub(crate) fn agree(answer: Answer, admission: Admission) -> bool {
-    match (answer, admission) {
-        (Answer::Admit(ours), Admission::Admit(theirs)) => {
-            ours.is_probe == theirs.probe.is_some() && ours.epoch == theirs.generation.0
-        }
-        (Answer::Refuse(ours), Admission::Refuse { until }) => ours == until,
-        (Answer::Await(ours), Admission::Await { until }) => ours == until,
-        _ => false,
     }
 }
 
