@@ -23,6 +23,7 @@ mod lifecycles;
 mod lifetimes;
 mod limits;
 mod otlp;
+mod probes;
 mod queueing;
 mod redirects;
 mod refusals;
