@@ -1,0 +1,75 @@
+//! Slowness over real sockets: what hangs, what stalls, and the slots that it holds.
+
+use std::time::Duration;
+
+use spillgate::testing::Drill;
+use spillgate::{
+    Breaker, BreakerOptions, BreakerState, ErrorKind, Protocols, SlowCalls, SlowCount,
+};
+
+use crate::bench::{
+    Call, PATIENCE, at_rest, client, drill, error, eventually, guarded, hits, scope_of, spawn,
+};
+
+/// opossum, xberg#1641 (PITFALLS A24): over connections of their own, and over streams of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slot_of_a_timed_out_attempt_is_free_once_its_connection_is_closed() {
+    for protocols in [Protocols::Http1, Protocols::Http2PriorKnowledge] {
+        let drill = drill();
+        let client = client(|builder| {
+            builder
+                .transport_options(|options| options.protocols = protocols)
+                .defaults(|config| config.defaults.breaker = Breaker::off())
+                .host("127.0.0.1", |host| host.concurrency(2).attempts(1))
+        });
+        let short = Duration::from_millis(40);
+        let calls: Vec<_> = (0..30)
+            .map(|n| client.get(drill.url(&format!("/delay/60000?key={n}"))).timeout(short))
+            .map(spawn)
+            .collect();
+        for call in calls {
+            assert_eq!(error(call).await.kind(), ErrorKind::HttpResponseTimeout, "{protocols:?}");
+        }
+        drill.wait_for(|ledger| ledger.aborted("/delay/60000") == 30, PATIENCE).await.unwrap();
+        assert_eq!((drill.hits(), drill.peak()), (30, 2), "{protocols:?}");
+        at_rest(&client).await;
+    }
+}
+
+/// R4J#1597 (PITFALLS A26).
+#[tokio::test]
+async fn calls_that_hang_open_the_breaker_before_any_of_them_ends() {
+    let limit = Duration::from_millis(100);
+    let slow = Some(SlowCalls { limit, rate: 0.75, counted: SlowCount::InFlight });
+    let drill = drill();
+    let client = client(|builder| {
+        let options = BreakerOptions { slow, ..BreakerOptions::rate(0.5) };
+        builder.host("127.0.0.1", |host| host.concurrency(20).breaker(options))
+    });
+    let calls: Vec<_> =
+        (0..20).map(|n| spawn(client.get(drill.url(&format!("/delay/60000?key={n}"))))).collect();
+    hits(&drill, 20).await;
+    let scope = scope_of(&drill);
+    eventually("it opens", || client.breakers().state(&scope) == BreakerState::Open).await;
+    assert!(calls.iter().all(|call| !call.is_finished()), "none has ended");
+    assert_eq!((drill.in_flight(), drill.aborted("/delay/60000")), (20, 0));
+    assert!(client.get(drill.url("/ok")).send().await.unwrap_err().is_circuit_open());
+    assert_eq!(drill.hits(), 20);
+    calls.iter().for_each(Call::abort);
+    at_rest(&client).await;
+}
+
+/// failsafe-go#123, openai-node#1908 (PITFALLS A18): a body that is read for its caller.
+#[tokio::test]
+async fn stalled_body_that_is_read_into_memory_frees_its_slot_and_is_a_failure() {
+    let (drill, client) = (Drill::start().unwrap(), guarded(PATIENCE));
+    for n in 0..5 {
+        let call = client.get(drill.url(&format!("/stall?after=100&key={n}")));
+        let error = call.read_timeout(Duration::from_millis(50)).send().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReadTimeout, "{error}");
+    }
+    at_rest(&client).await;
+    drill.wait_for(|ledger| ledger.aborted("/stall") == 5, PATIENCE).await.unwrap();
+    let host = &client.snapshot().hosts[0];
+    assert_eq!((host.failures, host.breaker), (5, BreakerState::Open));
+}
