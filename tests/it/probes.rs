@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spillgate::testing::Drill;
+use spillgate::testing::received::Received;
 use spillgate::{
     Body, BreakerOptions, BreakerState, CancellationToken, Client, ErrorKind, HalfOpen,
     RequestBuilder,
@@ -109,6 +110,27 @@ async fn silent_probe_reopens_it_for_longer_while_it_still_hangs() {
     at_rest(&client).await;
     assert_eq!(client.breakers().state(&scope), BreakerState::Open, "its end comes too late");
     assert_eq!(drill.hits(), 6);
+}
+
+/// Sentinel#1638 (PITFALLS A5): the server asked for a pause, which outlasts the reset time.
+#[tokio::test]
+async fn probe_that_must_wait_for_the_servers_pause_is_not_used_up_by_it() {
+    let drill = drill();
+    let client =
+        client(|builder| builder.host("127.0.0.1", |host| host.attempts(1).breaker(five(SHORT))));
+    fail(&client, &drill.url("/status/503"), 4).await;
+    fail(&client, &drill.url("/status/503?retry_after=1"), 1).await;
+    let scope = scope_of(&drill);
+    eventually("it admits", || client.breakers().allow_request(&scope)).await;
+    for _ in 0..10 {
+        let hasty = client.get(drill.url("/ok?key=hasty")).deadline(SHORT);
+        assert_eq!(hasty.send().await.unwrap_err().kind(), ErrorKind::RateLimited);
+    }
+    let patient = client.get(drill.url("/ok")).send().await.unwrap();
+    assert_eq!((patient.status().as_u16(), drill.hits()), (200, 6));
+    let arrivals: Vec<_> = drill.requests().iter().map(Received::at).collect();
+    assert!(arrivals[5] - arrivals[4] >= Duration::from_secs(1), "{arrivals:?}");
+    assert_eq!(client.breakers().state(&scope), BreakerState::Closed);
 }
 
 /// A client whose breaker for a drill that failed five times is half-open.

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use spillgate::testing::Drill;
+use spillgate::actors::phases::Phase;
+use spillgate::testing::received::Received;
 use spillgate::{
-    Breaker, BreakerOptions, BreakerState, ErrorKind, Protocols, SlowCalls, SlowCount,
+    Breaker, BreakerOptions, BreakerState, ErrorKind, Key, Protocols, SlowCalls, SlowCount,
 };
 
 use crate::bench::{
-    Call, PATIENCE, at_rest, client, drill, error, eventually, guarded, hits, scope_of, spawn,
+    Call, PATIENCE, at_rest, client, drill, error, eventually, guarded, hits, quick, scope_of,
+    spawn,
 };
 
 /// opossum, xberg#1641 (PITFALLS A24): over connections of their own, and over streams of one.
@@ -62,7 +64,7 @@ async fn calls_that_hang_open_the_breaker_before_any_of_them_ends() {
 /// failsafe-go#123, openai-node#1908 (PITFALLS A18): a body that is read for its caller.
 #[tokio::test]
 async fn stalled_body_that_is_read_into_memory_frees_its_slot_and_is_a_failure() {
-    let (drill, client) = (Drill::start().unwrap(), guarded(PATIENCE));
+    let (drill, client) = (drill(), guarded(PATIENCE));
     for n in 0..5 {
         let call = client.get(drill.url(&format!("/stall?after=100&key={n}")));
         let error = call.read_timeout(Duration::from_millis(50)).send().await.unwrap_err();
@@ -72,4 +74,23 @@ async fn stalled_body_that_is_read_into_memory_frees_its_slot_and_is_a_failure()
     drill.wait_for(|ledger| ledger.aborted("/stall") == 5, PATIENCE).await.unwrap();
     let host = &client.snapshot().hosts[0];
     assert_eq!((host.failures, host.breaker), (5, BreakerState::Open));
+}
+
+/// dotnet/extensions#5248 (PITFALLS A13): it may have been acted on.
+#[tokio::test]
+async fn post_that_times_out_after_it_was_written_is_sent_once() {
+    let (drill, client) = (drill(), quick());
+    let short = Duration::from_millis(100);
+    let post = || client.post(drill.url("/delay/60000")).body("pay").timeout(short);
+    let error = post().send().await.unwrap_err();
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::HttpResponseTimeout, Some(Phase::Wait)));
+    assert_eq!((error.report().unwrap().attempts, drill.hits()), (1, 1));
+    let keyed = post().idempotency_key(Key::new("order-7")).retries(1);
+    assert_eq!(keyed.send().await.unwrap_err().report().unwrap().attempts, 2);
+    let keys: Vec<_> = drill.requests().iter().skip(1).map(key_of).collect();
+    assert_eq!(keys, [Some("order-7".to_owned()), Some("order-7".to_owned())]);
+}
+
+fn key_of(received: &Received) -> Option<String> {
+    received.header("idempotency-key").map(str::to_owned)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use spillgate::testing::Drill;
+use spillgate::testing::ledger::Ledger;
 use spillgate::{Breaker, Client, ErrorKind};
 
 use crate::bench::{
@@ -120,7 +121,41 @@ async fn thousand_broken_connections_leave_nothing_behind_and_keep_to_the_budget
     assert_eq!(client.get(drill.url("/ok")).send().await.unwrap().status(), 200);
 }
 
-/// solr#4236 (PITFALLS A9), smg#2565: dead hosts take their own slots and nobody else's.
+/// failsafe#393, solr#4236 (PITFALLS A9).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiters_that_leave_as_slots_come_free_take_none_with_them() {
+    let (drill, client) = (drill(), Client::standard());
+    let calls: Vec<_> = (0..600)
+        .map(|n| {
+            let call = client.get(drill.url(&format!("/delay/5?key={n}")));
+            let deadline = Duration::from_millis(if n % 3 == 0 { 5 + n / 3 } else { 20_000 });
+            spawn(call.deadline(deadline))
+        })
+        .collect();
+    for (n, call) in calls.iter().enumerate().filter(|(n, _)| n % 3 == 1) {
+        // In step with the slots that come free.
+        hits(&drill, n as u64 / 8).await;
+        call.abort();
+    }
+    for (n, call) in calls.into_iter().enumerate().filter(|(n, _)| n % 3 != 1) {
+        match answer(call).await {
+            Ok(response) => assert_eq!(response.status(), 200),
+            Err(error) => assert_eq!((error.kind(), n % 3), (ErrorKind::DeadlineExceeded, 0)),
+        }
+    }
+    at_rest(&client).await;
+    assert!(drill.peak() <= 6 && drill.hits() >= 200, "{} of {}", drill.peak(), drill.hits());
+    let slots = client.snapshot().hosts[0].slots_max;
+    let held: Vec<_> = (0..slots)
+        .map(|n| spawn(client.get(drill.url(&format!("/delay/60000?key={n}")))))
+        .collect();
+    let all = |ledger: &Ledger| ledger.in_flight() == slots as usize;
+    drill.wait_for(all, PATIENCE).await.expect("every slot can be had");
+    held.iter().for_each(Call::abort);
+    at_rest(&client).await;
+}
+
+/// Dead hosts take their own slots and nobody else's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_and_silent_hosts_cost_the_living_nothing() {
     let living = Drill::builder().hosts(2).start().unwrap();
