@@ -136,6 +136,7 @@ async fn body_stream_that_fails_or_panics_fails_the_call_alone() {
     assert_eq!(client.snapshot().hosts[0].failures, 0, "it is not the upstream's");
 }
 
+/// smithy-rs#1197 (PITFALLS A15).
 #[tokio::test]
 async fn dead_upstream_gets_no_more_than_calls_and_initial_credit() {
     let (drill, client) = (
