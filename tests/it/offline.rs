@@ -46,18 +46,19 @@ async fn nobody_follows_the_probe_of_an_offline_machine_before_it_has_ended() {
     let drill = Drill::builder().hosts(HOSTS).start().unwrap();
     let network = Network::without();
     let client = client(|builder| builder.transport(network.clone()));
-    for call in everywhere(&client, &drill) {
-        answer(call).await.unwrap_err();
-    }
-    at_rest(&client).await;
+    let mut calls = everywhere(&client, &drill);
+    eventually("every host is known to be out of reach", || {
+        let state = client.snapshot();
+        let tried = state.hosts.iter().filter(|host| host.attempts > 0);
+        (tried.count(), state.running) == (HOSTS, 0)
+    })
+    .await;
     network.hangs.store(true, SeqCst);
-    let mut calls = Vec::new();
-    eventually("one of those who come probes", || {
+    eventually("one of those who wait or come probes", || {
         calls.push(spawn(client.get(drill.url(&format!("/ok?key=late{}", calls.len())))));
         network.hanging.load(SeqCst) > 0
     })
     .await;
-    calls.extend(everywhere(&client, &drill));
     eventually("the others are told", || {
         calls.iter().filter(|call| call.is_finished()).count() == calls.len() - 1
     })

@@ -97,7 +97,7 @@ async fn silent_probe_reopens_it_for_longer_while_it_still_hangs() {
     let lease = Duration::from_millis(100);
     let longer = BreakerOptions { reset_growth: 100.0, probe_lease: lease, ..five(SHORT) };
     let (drill, client) = half_open(longer).await;
-    let probe = spawn(client.get(drill.url("/delay/60000")));
+    let probe = spawn(client.get(drill.url("/delay/60000")).timeout(PATIENCE));
     hits(&drill, 6).await;
     let scope = scope_of(&drill);
     eventually("it opens again", || client.breakers().state(&scope) == BreakerState::Open).await;

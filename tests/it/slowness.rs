@@ -32,8 +32,11 @@ async fn slot_of_a_timed_out_attempt_is_free_once_its_connection_is_closed() {
         for call in calls {
             assert_eq!(error(call).await.kind(), ErrorKind::HttpResponseTimeout, "{protocols:?}");
         }
-        drill.wait_for(|ledger| ledger.aborted("/delay/60000") == 30, PATIENCE).await.unwrap();
-        assert_eq!((drill.hits(), drill.peak()), (30, 2), "{protocols:?}");
+        drill.wait_for(|ledger| ledger.in_flight() == 0, PATIENCE).await.unwrap();
+        // On a busy machine the time of some is up before they are on the wire.
+        let (hits, peak) = (drill.hits(), drill.peak());
+        assert!(hits > 2 && peak <= 2, "{protocols:?}: {peak} of {hits} at once");
+        assert_eq!(drill.aborted("/delay/60000"), hits, "{protocols:?}");
         at_rest(&client).await;
     }
 }

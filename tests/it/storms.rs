@@ -140,7 +140,11 @@ async fn waiters_that_leave_as_slots_come_free_take_none_with_them() {
     for (n, call) in calls.into_iter().enumerate().filter(|(n, _)| n % 3 != 1) {
         match answer(call).await {
             Ok(response) => assert_eq!(response.status(), 200),
-            Err(error) => assert_eq!((error.kind(), n % 3), (ErrorKind::DeadlineExceeded, 0)),
+            Err(error) => {
+                // It was in time to be told so at once, or it waited in vain.
+                let late = [ErrorKind::QueueFull, ErrorKind::DeadlineExceeded];
+                assert!(n % 3 == 0 && late.contains(&error.kind()), "{n}: {error}");
+            }
         }
     }
     at_rest(&client).await;
