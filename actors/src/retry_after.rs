@@ -14,13 +14,13 @@ pub(crate) fn read(headers: &HeaderMap, now: Instant, wall: SystemTime) -> Optio
 }
 
 fn of_aws(headers: &HeaderMap) -> Option<Duration> {
-    number(text(headers, AWS)?).map(|number| number.map_or(Duration::MAX, Duration::from_millis))
+    number(text(headers, AWS)?).map(Duration::from_millis)
 }
 
 fn of_standard(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let text = text(headers, RETRY_AFTER.as_str())?;
     if let Some(number) = number(text) {
-        return Some(number.map_or(Duration::MAX, Duration::from_secs));
+        return Some(Duration::from_secs(number));
     }
     httpdate::parse_http_date(text).ok()?.duration_since(wall).ok()
 }
@@ -29,10 +29,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// The number that a text is; one too large for 64 bits is still a number, but none of ours.
-fn number(text: &str) -> Option<Option<u64>> {
+/// The number that a text is; one too large for 64 bits is the largest of them.
+fn number(text: &str) -> Option<u64> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse().ok())
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 const AWS: &str = "x-amz-retry-after";

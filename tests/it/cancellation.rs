@@ -27,10 +27,10 @@ async fn cancellation_is_never_told_as_a_timeout() {
         (state.calls, state.running, state.hosts.len()) == (1, 0, 1) && state.hosts[0].failures == 1
     };
     let queued = |client: &Client| client.snapshot().queued == 1;
-    let cases: [(&Client, &str, &dyn Fn(&Client) -> bool); 3] = [
-        (&quick(), "/delay/60000", &on_the_wire),
-        (&sleepy, "/status/503", &asleep),
-        (&narrow, "/ok", &queued),
+    let cases: [(&Client, &str, Reached); 3] = [
+        (&quick(), "/delay/60000", on_the_wire),
+        (&sleepy, "/status/503", asleep),
+        (&narrow, "/ok", queued),
     ];
     for (client, path, reached) in cases {
         let token = CancellationToken::new();
@@ -61,3 +61,6 @@ async fn cancellation_after_timed_out_attempts_is_still_one() {
     assert!(!error.is_timeout());
     at_rest(&client).await;
 }
+
+/// Whether a client's only call has come to where it is to be cancelled.
+type Reached = fn(&Client) -> bool;

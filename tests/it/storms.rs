@@ -90,7 +90,7 @@ async fn upstream_sees_a_tenth_more_than_succeeds_and_the_credit_at_any_share_of
         let (drill, client) = (drill(), unguarded(6));
         for batch in 0..calls / 4 {
             let one = || client.get(drill.url(path)).no_coalesce().send();
-            let answers = join_all([one(), one(), one(), one()]).await;
+            let answers = join_all((0..4).map(|_| one())).await;
             assert!(answers.iter().all(Result::is_ok), "{path}, batch {batch}");
         }
         let most = calls + successes_max / 10 + CREDIT;
@@ -215,7 +215,7 @@ fn unguarded(slots: u32) -> Client {
 fn spread(mut waits: Vec<Duration>) -> Duration {
     waits.sort_unstable();
     let (low, high) = (waits.len() / 10, waits.len() * 9 / 10);
-    waits[high] - waits[low]
+    waits[high].saturating_sub(waits[low])
 }
 
 /// What the drill asks for.
