@@ -21,6 +21,7 @@ mod downloads;
 mod examples;
 mod fetch;
 mod hints;
+mod ledger;
 mod lifecycles;
 mod lifetimes;
 mod limits;
