@@ -260,21 +260,22 @@ impl Handler<Cancel> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
-        let mut parting = None;
-        if let Some(mut caller) = self.callers.remove(&ticket) {
-            let flight = self.machine.flights().flight_of(ticket);
-            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
-            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
-            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
-            parting = flight.map(|flight| (flight, caller.origin.priority));
-            let record = self.leave(Instant::now(), &caller, end);
-            let error = Error::new(kind, format!("the call was {}", kind.name()));
-            caller.refuse(error, &record);
-        }
+        let Some(mut caller) = self.callers.remove(&ticket) else {
+            return self.step(ctx, Input::Cancel(ticket));
+        };
+        let flight = self.machine.flights().flight_of(ticket);
+        let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+        let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+        let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+        let record = self.leave(Instant::now(), &caller, end);
+        let error = Error::new(kind, format!("the call was {}", kind.name()));
+        caller.refuse(error, &record);
         self.step(ctx, Input::Cancel(ticket));
-        if let Some((flight, priority)) = parting {
-            self.parted(Instant::now(), flight, priority);
+        if let Some(flight) = flight {
+            self.parted(Instant::now(), flight, caller.origin.priority);
         }
+        // A flight that goes on without it may have fallen to another rank.
+        self.publish_lane(&caller.origin.host);
     }
 }
 

@@ -133,10 +133,12 @@ async fn body_stream_that_fails_or_panics_fails_the_call_alone() {
     let panics = futures_util::stream::poll_fn(|_| panic!("planted: the caller's stream panics"));
     let body = Body::Stream(Box::pin(panics));
     let error = client.post(drill.url("/ok")).body(body).send().await.unwrap_err();
-    assert!(!error.is_timeout(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
     assert_eq!(client.get(drill.url("/ok")).send().await.unwrap().status(), 200);
+    assert_eq!(client.snapshot().hosts[0].failures, 0, "it is not the upstream's");
 }
 
+/// smithy-rs#1197 (PITFALLS A15).
 #[tokio::test]
 async fn dead_upstream_gets_no_more_than_calls_and_initial_credit() {
     let (drill, client) = (
