@@ -6,7 +6,7 @@ use spillgate_core::verdict::{Finality, Retry, Verdict};
 
 use crate::course::{Note, NoteKind, Role};
 use crate::decision::{Decision, DecisionKind};
-use crate::record::{AttemptRecord, CallRecord, Wait};
+use crate::record::{AttemptRecord, CallRecord, Wait, WaitCause};
 
 /// The decisions of a call, in order of time, up to a bound.
 pub(super) fn compose(record: &CallRecord) -> Vec<Decision> {
@@ -15,7 +15,7 @@ pub(super) fn compose(record: &CallRecord) -> Vec<Decision> {
     moments.extend(composer.entry());
     let notes = record.notes.iter().filter(|note| composer.concerns(note));
     moments.extend(notes.map(noted));
-    let waits = record.waits.iter().filter(|wait| wait.to - wait.from >= WAIT_MIN);
+    let waits = record.waits.iter().filter(|wait| composer.is_felt(wait));
     moments.extend(waits.map(|wait| composer.waited(wait)));
     moments.extend(record.attempts.iter().flat_map(|attempt| tried(attempt)));
     moments.retain(|moment| moment.at >= record.began);
@@ -52,6 +52,12 @@ impl Composer<'_> {
             under_way: under_way.map(|attempt| attempt.n).next_back(),
         };
         Some(Moment { at, attempt: None, what })
+    }
+
+    /// Whether a wait was one: not the way of a message, nor begun for a retry that nobody waits for.
+    fn is_felt(&self, wait: &Wait) -> bool {
+        let is_sleep = wait.cause != WaitCause::Queue && wait.to < self.record.ended;
+        is_sleep || wait.to - wait.from >= WAIT_MIN
     }
 
     /// Whether a note of the flight is about this call; one that joined is itself who joined.
@@ -190,7 +196,7 @@ fn tried(attempt: &AttemptRecord) -> impl Iterator<Item = Moment> {
     passed.into_iter().chain(after.map(move |what| Moment { at, attempt: n, what }))
 }
 
-/// A wait that is shorter was nobody's decision: it is the way from one actor to the next.
+/// A wait for a slot that is shorter was nobody's decision: it is the way from one actor to the next.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// The most decisions of a call that are told.
 const DECISIONS_MAX: usize = 64;
