@@ -11,7 +11,7 @@ use spillgate_core::call::{
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::queue::Pushed;
-use spillgate_core::verdict::{AbortCause, Finality, Verdict};
+use spillgate_core::verdict::{AbortCause, Finality, Grounds, Verdict};
 
 use crate::queue::naive::NaiveQueue;
 use crate::{HISTORIES, cases};
@@ -215,8 +215,8 @@ impl Lists {
             Pushed::Shed(other) => other,
             Pushed::Full => id,
         };
-        let kind = ErrorKind::QueueFull;
-        self.end(shed, Answer::Refused { flight: Some(shed), kind, until: None });
+        let (flight, kind, grounds) = (Some(shed), ErrorKind::QueueFull, Grounds::Gate);
+        self.end(shed, Answer::Refused { flight, kind, until: None, grounds });
     }
 
     fn cancel(&mut self, ticket: Ticket) {
