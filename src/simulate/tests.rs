@@ -1,5 +1,7 @@
 //! The laboratory can fail: the same seed says the same, and a wrong constant is found out.
 
+use std::time::Duration;
+
 use spillgate_core::breaker::options::BreakerOptions;
 
 use crate::simulate::bars::BARS;
@@ -28,7 +30,7 @@ fn every_row_has_a_scenario_and_every_scenario_rows() {
 
 #[test]
 fn standard_settings_meet_the_cheap_bars() {
-    for name in ["S1v", "S1a", "S1c", "S2c", "S9d"] {
+    for name in ["S1v", "S1a", "S1c", "S2c", "S9d", "X"] {
         let report = run(&Lab::default(), Some(name), 1);
         assert_eq!(failures(&report), Vec::<&str>::new(), "{name}");
     }
@@ -47,6 +49,13 @@ fn credit_of_a_thousand_retries_is_found_out() {
     lab.policy.retry.budget.initial = 1_000.0;
     lab.policy.retry.budget.cap = 1_000.0;
     assert!(failures(&run(&lab, Some("S1a"), 1)).contains(&"S1a/token_success/f=1"));
+}
+
+#[test]
+fn breaker_without_a_slow_start_is_found_out() {
+    let mut lab = Lab::default();
+    lab.policy.breaker.ramp = Duration::ZERO;
+    assert_eq!(failures(&run(&lab, Some("X"), 1)), ["X/slow_start"]);
 }
 
 #[test]
