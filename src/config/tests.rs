@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::*;
 
+mod contradictions;
 mod errors;
 mod layers;
+mod policies;
 mod routes;
 
 fn read(text: &str) -> Config {
