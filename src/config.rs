@@ -197,6 +197,11 @@ impl Config {
         section.route(method, path, route).map(|route| route.pattern.written())
     }
 
+    /// The pattern of the section of the file that speaks for a host.
+    pub fn matching_host(&self, host: &HostName) -> Option<String> {
+        section::find(&self.file_hosts, host).map(|section| section.pattern.to_string())
+    }
+
     /// Whether a call may be repeated for its method alone; hosts and routes can differ.
     pub fn is_repeatable(
         &self,

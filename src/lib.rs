@@ -6,6 +6,8 @@ mod client;
 pub mod config;
 mod context;
 mod engine;
+#[cfg(doctest)]
+mod howto;
 mod lifecycle;
 mod plan;
 mod redaction;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 
 mod contradictions;
+mod documents;
 mod errors;
 mod layers;
 mod policies;
