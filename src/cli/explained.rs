@@ -7,7 +7,7 @@ use http::Method;
 use spillgate_actors::core::allowance::QuotaUse;
 use spillgate_actors::core::backoff::HintUse;
 use spillgate_actors::core::breaker::options::{
-    BreakerKind, BreakerOptions, HalfOpen, SlowCalls, SlowCount,
+    BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
 };
 use spillgate_actors::core::budget::Refund;
 use spillgate_actors::core::event::BreakerMode;
@@ -90,7 +90,8 @@ fn of_breaker(breaker: &BreakerOptions) -> Vec<Row> {
             SlowCount::AtItsEnd => "counted at their end",
             SlowCount::InFlight => "counted while in flight",
         };
-        let share = format!("or at {} % calls of {} or more, {counted}", rate * 100.0, time(limit));
+        let (percent, limit) = (rate * 100.0, time(limit));
+        let share = format!("opens it when {percent} % take {limit} or more, {counted}");
         rows.push(("breaker.slow_call", share));
     }
     let probes = format!(
@@ -113,9 +114,18 @@ fn of_breaker(breaker: &BreakerOptions) -> Vec<Row> {
         ("breaker.half_open", half_open.to_owned()),
         ("breaker.ramp", time(breaker.ramp)),
         ("breaker.mode", mode.to_owned()),
-        ("breaker.ignore", format!("{} kinds and statuses", breaker.ignore.len())),
+        ("breaker.ignore", ignored(&breaker.ignore)),
     ]);
     rows
+}
+
+fn ignored(list: &[Ignored]) -> String {
+    let names = list.iter().map(|ignored| match ignored {
+        Ignored::Kind(kind) => kind.name().to_owned(),
+        Ignored::Status(status) => status.to_string(),
+    });
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
 fn opens(breaker: &BreakerOptions) -> String {

@@ -192,7 +192,8 @@ fn every_setting_of_a_call_is_explained() {
     let text = "[[host]]\nmatch = \"*.example\"\nlimits = { adaptive = \"aimd\", rate = 5 }\n\
                 retry = { preset = \"aws-standard\" }\n[host.breaker]\nkind = \"hybrid\"\n\
                 window_calls = 50\nslow_call = \"2s\"\nslow_counted = \"in-flight\"\n\
-                half_open = \"wait\"\nmode = \"shadow\"\nramp = \"0s\"\n";
+                half_open = \"wait\"\nmode = \"shadow\"\nramp = \"0s\"\n\
+                ignore = [503, \"cancelled\"]\n";
     std::fs::write(&path, text).unwrap();
     let output = run(&["check-config", path.to_str().unwrap(), "--explain", "https://a.example/"]);
     assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
@@ -204,10 +205,11 @@ fn every_setting_of_a_call_is_explained() {
         "at most; a retry costs 14, 5 after a 429, given back when it succeeds",
         "breaker.opens          after 5 failures in a row, or at 50 % failures of at least 20 \
          calls in 50 calls",
-        "breaker.slow_call      or at 80 % calls of 2s or more, counted while in flight",
+        "breaker.slow_call      opens it when 80 % take 2s or more, counted while in flight",
         "breaker.reset_timeout  5s, times 1.5 to 1m, up to 20 % more",
         "breaker.half_open      wait",
         "breaker.ramp           0s",
+        "breaker.ignore         503, cancelled",
         "breaker.mode           shadow: it refuses nothing",
         "limits.adaptive        aimd, down to 1",
         "limits.rate            5 a second, 1 at once",
