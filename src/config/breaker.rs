@@ -150,14 +150,16 @@ impl BreakerShape {
             return kind.into();
         }
         let is_slow = matches!(self.slow_call, Some(OrOff::On(_))) || base.slow.is_some();
-        match base.kind {
-            BreakerKind::Hybrid => BreakerKind::Hybrid,
-            _ if self.failure_threshold.is_some() => BreakerKind::Consecutive,
-            _ if self.failure_rate.is_some() => BreakerKind::Rate,
-            // The window of a streak is that of its slow calls.
-            BreakerKind::Consecutive if is_slow => BreakerKind::Consecutive,
-            _ if self.window_key().is_some() => BreakerKind::Rate,
-            kind => kind,
+        // The window of a streak is that of its slow calls.
+        let has_window = base.kind == BreakerKind::Consecutive && is_slow;
+        if base.kind == BreakerKind::Hybrid {
+            BreakerKind::Hybrid
+        } else if self.failure_threshold.is_some() {
+            BreakerKind::Consecutive
+        } else if self.failure_rate.is_some() || (self.window_key().is_some() && !has_window) {
+            BreakerKind::Rate
+        } else {
+            base.kind
         }
     }
 

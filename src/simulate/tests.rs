@@ -116,7 +116,7 @@ fn policy_of_the_worlds_host_is_the_one_that_runs() {
         "{table}"
     );
     let (load, table) = at("other.example");
-    assert!(matches!(load.as_slice(), [one, other] if one.total_cmp(other).is_eq()), "{load:?}");
+    assert!(matches!(load.as_slice(), [left, right] if left.total_cmp(right).is_eq()), "{load:?}");
     assert!(!table.contains("other.example"), "{table}");
 }
 

@@ -34,7 +34,7 @@ fn configurations(text: &str) -> Vec<String> {
     let mut lines = text.lines();
     while lines.by_ref().any(|line| line == "```toml") {
         let block = lines.by_ref().take_while(|line| *line != "```");
-        let block: String = block.map(|line| format!("{line}\n")).collect();
+        let block = block.fold(String::new(), |block, line| block + line + "\n");
         let tables = ["[defaults", "[[host]]", "[telemetry"];
         if block.lines().any(|line| tables.iter().any(|table| line.starts_with(table))) {
             found.push(block);
