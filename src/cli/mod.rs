@@ -14,6 +14,7 @@ mod request;
 mod setup;
 mod signals;
 mod simulate;
+mod told;
 mod trace;
 mod values;
 
