@@ -117,6 +117,7 @@ impl Process {
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         })
     }
 

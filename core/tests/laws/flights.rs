@@ -89,5 +89,6 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }
