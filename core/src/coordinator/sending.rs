@@ -45,10 +45,8 @@ impl Coordinator {
         let lane = &flight.target.lane;
         let (taken, slots_max) = (self.queue.running(lane), self.queue.slots_max(lane));
         let is_late = !self.is_useful_at(id, now);
-        if is_late || self.device.is_dark(lane) || !self.global.has_free() {
-            return;
-        }
-        if !self.queue.take_slot(lane) {
+        let is_free = self.global.has_free() && self.queue.is_clear(lane);
+        if is_late || self.device.is_dark(lane) || !is_free || !self.queue.take_slot(lane) {
             return;
         }
         let Some(flight) = self.flights.of_mut(id) else { return };

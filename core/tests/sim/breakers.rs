@@ -87,6 +87,10 @@ impl Model {
         self.epoch
     }
 
+    pub(crate) fn expect(&self, state: BreakerState) {
+        assert_eq!(self.state, state);
+    }
+
     pub(crate) fn refusal(&self, now: Instant, reach: &mut Reach) {
         match self.state {
             BreakerState::Closed => panic!("a closed circuit refuses nothing"),

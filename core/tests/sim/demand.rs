@@ -13,7 +13,7 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Offer, Verdict};
+use spillgate_core::verdict::{AbortCause, Finality, Offer, Verdict};
 
 use crate::reach::{Mark, Reach};
 
@@ -54,6 +54,11 @@ struct Flight {
     n: u32,
     tries: u32,
     has_result: bool,
+    /// Its latest two attempts that ran at once, and how many of them have failed.
+    pair: (u32, u32),
+    failed: u32,
+    /// Whether an attempt has brought what ends its race.
+    decided: bool,
     redirected: bool,
     stage: Stage,
     /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
@@ -109,7 +114,11 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_) | Input::Seen { .. } | Input::DropLane(_) | Input::Wake => {}
+            Input::Opened(_)
+            | Input::HedgeDue(_)
+            | Input::Seen { .. }
+            | Input::DropLane(_)
+            | Input::Wake => {}
         }
     }
 
@@ -122,8 +131,17 @@ impl Demand {
             Action::Abort(target, attempt, cause) => {
                 let outstanding = self.outstanding.get(attempt).expect("what runs is aborted");
                 assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
-                assert!(self.draining || *cause == AbortCause::Deadline || self.is_left(*attempt));
-                reach.hit(Mark::LastWaiterLeft);
+                let flight = &self.flights[&attempt.flight];
+                let fine = match cause {
+                    AbortCause::Outrun => flight.decided,
+                    AbortCause::Deadline => true,
+                    AbortCause::Cancelled => self.draining || self.is_left(*attempt),
+                };
+                assert!(fine, "{attempt:?} is called back for no reason: {cause:?}");
+                let outrun = *cause == AbortCause::Outrun;
+                reach.hit_if(Mark::LastWaiterLeft, !outrun);
+                reach.hit_if(Mark::HedgeLost, outrun && flight.pair.1 == attempt.n);
+                reach.hit_if(Mark::HedgeWon, outrun && flight.pair.0 == attempt.n);
                 self.called_back.insert(*attempt);
             }
             Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
@@ -131,10 +149,10 @@ impl Demand {
                 assert!(self.live.remove(flight), "{flight:?} ends once");
                 let ended = &self.flights[flight];
                 assert!(ended.waiters.is_empty(), "a flight ends when all have their answer");
-                let running = self.outstanding.keys().find(|attempt| attempt.flight == *flight);
-                let fine = running
-                    .is_none_or(|id| self.opened.contains(flight) || self.called_back.contains(id));
-                assert!(fine, "{running:?} runs for nobody");
+                let mut running = self.outstanding.keys().filter(|id| id.flight == *flight);
+                let idle = running.find(|id| !self.called_back.contains(id));
+                let fine = idle.is_none() || self.opened.contains(flight);
+                assert!(fine, "{idle:?} runs for nobody");
             }
         }
     }
@@ -184,10 +202,18 @@ impl Demand {
         onward: Option<&Target>,
         reach: &mut Reach,
     ) {
-        if self.outstanding.remove(&id).is_none() || !self.live.contains(&id.flight) {
+        let is_over = !self.live.contains(&id.flight) || self.called_back.contains(&id);
+        if self.outstanding.remove(&id).is_none() || is_over {
             return;
         }
         let Some(flight) = self.flights.get_mut(&id.flight) else { return };
+        flight.decided = verdict == Verdict::Done(Finality::Settled);
+        let is_of_pair = flight.pair.0 == id.n || flight.pair.1 == id.n;
+        if is_of_pair && !flight.decided && !matches!(verdict, Verdict::Refused(_)) {
+            flight.failed += 1;
+            reach.hit_if(Mark::BothFailed, flight.failed == 2);
+        }
+        reach.hit_if(Mark::SavedByTwin, is_of_pair && flight.decided && flight.failed == 1);
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 (flight.target, flight.tries, flight.has_result) = (target.clone(), 0, false);
@@ -214,6 +240,9 @@ impl Demand {
             n: 0,
             tries: 0,
             has_result: false,
+            pair: (0, 0),
+            failed: 0,
+            decided: false,
             redirected: false,
             stage: Stage::Queued,
             turns: None,
@@ -234,7 +263,10 @@ impl Demand {
     fn dispatch(&mut self, now: Instant, target: &Target, offer: &Offer, reach: &mut Reach) {
         let id = offer.attempt.flight;
         assert!(self.live.contains(&id), "nothing is sent for nobody");
-        assert!(!self.outstanding.keys().any(|other| other.flight == id), "one attempt at a time");
+        let others = self.outstanding.keys().filter(|other| other.flight == id);
+        let others = others.filter(|other| !self.called_back.contains(other)).map(|other| other.n);
+        let beside: Vec<u32> = offer.beside.iter().map(|beside| beside.n).collect();
+        assert!(others.eq(beside.iter().copied()), "one attempt at a time, or a hedge beside it");
         let lane_max = self.ceilings.get(&target.lane).copied().unwrap_or(1);
         assert!(self.running(&target.lane) < lane_max, "{} is full", target.lane);
         assert!((self.outstanding.len() as u64) < u64::from(self.global), "all slots are taken");
@@ -246,6 +278,11 @@ impl Demand {
         assert_eq!((offer.attempt.n, offer.resend), (flight.n + 1, flight.tries));
         flight.n += 1;
         flight.tries += 1;
+        flight.decided = false;
+        if let Some(beside) = offer.beside {
+            (flight.pair, flight.failed) = ((beside.n, offer.attempt.n), 0);
+            assert!(!flight.streams, "a stream is not hedged");
+        }
         flight.turns = None;
         let outstanding = Outstanding { target: target.clone(), lane_max, global_max: self.global };
         self.outstanding.insert(offer.attempt, outstanding);
@@ -257,6 +294,7 @@ impl Demand {
                 continue;
             }
             let Some((bound, seen)) = &mut flight.turns else { continue };
+            assert_eq!(offer.beside, None, "a hedge goes before nobody: {other:?} waits");
             let own = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.priority).max();
             passed_over |= own > Some(rank);
             *seen += u64::from(own < Some(rank));

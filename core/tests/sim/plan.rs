@@ -6,8 +6,10 @@ use spillgate_core::backoff::{BackoffOptions, Jitter};
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, FlightKey, HedgeDelay, HedgeUse, HostKey, Priority, Repeat, Target,
+    Ticket,
 };
+use spillgate_core::hedge::HedgeOptions;
 use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
@@ -54,6 +56,7 @@ pub(crate) struct Wish {
     pub(crate) attempts_max: Option<u32>,
     pub(crate) breaker: BreakerUse,
     pub(crate) stream: bool,
+    pub(crate) hedge: HedgeUse,
     pub(crate) cancel_after: Option<u64>,
 }
 
@@ -109,6 +112,10 @@ impl Plan {
         };
         let bypasses = key.is_none() && chance(rng, 0.05);
         let breaker = if bypasses { BreakerUse::Bypassed } else { BreakerUse::Guarded };
+        let stream = key.is_none() && chance(rng, 0.15);
+        let soon = HedgeUse::after(Duration::from_millis(30));
+        let wished = pick(rng, &[HedgeUse::ByPolicy, HedgeUse::ByPolicy, HedgeUse::off(), soon]);
+        let hedge = if key.is_none() { wished } else { HedgeUse::ByPolicy };
         Wish {
             target,
             priority: Priority::ALL[usize::try_from(rng.below(4)).unwrap_or(0)],
@@ -117,7 +124,8 @@ impl Plan {
             repeat,
             attempts_max: (key.is_none() && chance(rng, 0.2)).then(|| pick(rng, &[1, 2, 6])),
             breaker,
-            stream: key.is_none() && chance(rng, 0.15),
+            stream,
+            hedge: if stream { HedgeUse::off() } else { hedge },
             cancel_after: chance(rng, 0.2).then(|| rng.below(3 * SECOND)),
         }
     }
@@ -135,6 +143,7 @@ impl Wish {
             attempts_max: None,
             breaker: BreakerUse::Guarded,
             stream: false,
+            hedge: HedgeUse::ByPolicy,
             cancel_after: None,
         }
     }
@@ -150,6 +159,7 @@ impl Wish {
             attempts_max: self.attempts_max,
             timeout: None,
             breaker: self.breaker,
+            hedge: self.hedge,
         }
     }
 }
@@ -206,9 +216,19 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
         limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
+        hedge: hedge(rng),
         rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
         ..HostPolicy::default()
     }
+}
+
+/// Off, or so eager that the few calls of a run earn some.
+fn hedge(rng: &mut Rng) -> Option<HedgeOptions> {
+    let delay = HedgeDelay::Fixed(Duration::from_millis(pick(rng, &[20, 100, 400])));
+    let delay = pick(rng, &[delay, delay, HedgeDelay::LiveP95]);
+    let (ratio, busy_max) = (pick(rng, &[0.1, 0.5]), pick(rng, &[0.7, 1.0]));
+    let options = HedgeOptions { delay, ratio, busy_max, ..HedgeOptions::default() };
+    pick(rng, &[None, Some(options), Some(options)])
 }
 
 /// One of these.

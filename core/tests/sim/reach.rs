@@ -74,6 +74,12 @@ marks! {
     LessUrgentShare,
     AttemptTimeout,
     NeverSent,
+    HedgeSent,
+    HedgeRefused,
+    HedgeWon,
+    HedgeLost,
+    BothFailed,
+    SavedByTwin,
 }
 
 /// How often each mark was reached.

@@ -271,6 +271,10 @@ impl World {
                 self.start(host, attempt, until, probe);
             }
             host::Action::Cancel(attempt) => self.call_back(attempt),
+            host::Action::Hedge(attempt) => {
+                let message = Message::ToCoordinator(port::Input::HedgeDue(attempt));
+                self.send(to_coordinator, &message);
+            }
             host::Action::Report(attempt, verdict) => {
                 let tokens = self.hosts[host].tokens();
                 let reach = &mut self.reach;
@@ -279,7 +283,9 @@ impl World {
                     Verdict::Done(_) => self.attempts.get(&attempt).and_then(|a| a.onward.clone()),
                     Verdict::RetryAt(_) | Verdict::Refused(_) => None,
                 };
-                if onward.is_some() {
+                let hop = self.attempts.get(&attempt).map(|attempt| attempt.hop);
+                // Of two that point elsewhere the first is followed.
+                if onward.is_some() && hop == Some(self.supply.hops(attempt.flight)) {
                     self.supply.hop(attempt.flight);
                 }
                 let input = port::Input::Report { attempt, verdict, onward };
@@ -337,6 +343,7 @@ impl World {
             called_back: false,
             settled: false,
             onward,
+            hop: self.supply.hops(id.flight),
         };
         assert!(self.attempts.insert(id, attempt).is_none(), "{id:?} is started twice");
         check_wire(&self.attempts, &self.demand, id);
