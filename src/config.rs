@@ -11,6 +11,7 @@ pub mod settings;
 
 mod env;
 mod explain;
+mod hedge;
 mod near;
 mod patch;
 mod place;

@@ -93,7 +93,7 @@ pub struct CallRecord {
     pub ended: Instant,
     /// What it waited for between attempts and before the first, in order of time.
     pub waits: Vec<Wait>,
-    /// Its attempts, in order; shared by all calls of the flight.
+    /// Its attempts, in the order in which they were sent; shared by all calls of the flight.
     pub attempts: Vec<Arc<AttemptRecord>>,
     /// The final status, when there was an answer.
     pub status: Option<u16>,
@@ -178,6 +178,8 @@ pub struct AttemptRecord {
     pub response_bytes: u64,
     /// Whether it was a breaker's probe.
     pub probe: bool,
+    /// Whether it ran beside another attempt that was slow.
+    pub hedge: bool,
     /// Whether it went on for other callers when this was recorded: a [`FlightRecord`] tells its end.
     pub goes_on: bool,
 }

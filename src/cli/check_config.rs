@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use http::Method;
 use spillgate_actors::core::breaker::options::BreakerKind;
+use spillgate_actors::core::call::HedgeDelay;
+use spillgate_actors::core::hedge::HedgeOptions;
 use spillgate_actors::core::limit::LimitKind;
 use spillgate_actors::core::policy::HostPolicy;
 use url::Url;
@@ -125,6 +127,7 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
         ("retried", retried.to_owned()),
         ("breaker.opens", kind),
         ("breaker.reset_timeout", time(breaker.reset_timeout)),
+        ("hedge", policy.hedge.map_or_else(|| "never".to_owned(), hedged)),
         ("limits.per_host", concurrency.to_string()),
         ("limits.adaptive", (limit.kind != LimitKind::Fixed).to_string()),
         ("limits.global", config.limits.global.to_string()),
@@ -132,4 +135,13 @@ fn explained(config: &Config, method: &Method, url: &Url, host: &HostName) -> St
         let _ = writeln!(text, "{name:<22} {value}");
     }
     text
+}
+
+fn hedged(hedge: HedgeOptions) -> String {
+    let delay = match hedge.delay {
+        HedgeDelay::LiveP95 => "as long as 95 of 100 take".to_owned(),
+        HedgeDelay::Fixed(delay) => humantime::format_duration(delay).to_string(),
+    };
+    let (ratio, busy_max) = (hedge.ratio * 100.0, hedge.busy_max * 100.0);
+    format!("after {delay}, for {ratio} % of calls, up to {busy_max} % of the slots in use")
 }

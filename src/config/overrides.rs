@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::hedge::HedgeOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 
 use super::patch::{give_way, put};
@@ -19,6 +20,7 @@ pub struct HostOverrides {
     attempts: Option<u32>,
     breaker: Option<BreakerOptions>,
     concurrency: Option<u32>,
+    hedge: Option<Option<HedgeOptions>>,
 }
 
 impl HostOverrides {
@@ -58,6 +60,12 @@ impl HostOverrides {
         self
     }
 
+    /// Sets when a slow attempt gets a second one beside it; `None` never.
+    pub fn hedge(mut self, hedge: impl Into<Option<HedgeOptions>>) -> Self {
+        self.hedge = Some(hedge.into());
+        self
+    }
+
     /// Changes what is mentioned, and what must give way to it.
     pub(super) fn apply(&self, policy: &mut HostPolicy) {
         put(&mut policy.deadline, self.deadline);
@@ -70,5 +78,6 @@ impl HostOverrides {
         put(&mut policy.retry.attempts_max, self.attempts);
         put(&mut policy.breaker, self.breaker.clone());
         put(&mut policy.concurrency, self.concurrency);
+        put(&mut policy.hedge, self.hedge);
     }
 }

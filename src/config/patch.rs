@@ -13,6 +13,7 @@ use spillgate_core::budget::BudgetOptions;
 use spillgate_core::limit::LimitKind;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 
+use super::hedge::HedgeShape;
 use super::shape::{
     BreakerKindShape, BreakerShape, BudgetShape, DefaultsShape, HostShape, JitterShape, RetryShape,
     RouteShape, TimeoutsShape,
@@ -28,6 +29,7 @@ pub(super) struct PolicyPatch {
     breaker: BreakerShape,
     concurrency: Option<u32>,
     limit: Option<LimitKind>,
+    pub(super) hedge: HedgeShape,
 }
 
 /// A setting that cannot mean what was meant.
@@ -47,6 +49,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             concurrency: shape.limits.per_host.map(|count| count.0),
             limit: shape.limits.adaptive.map(LimitKind::from),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -58,6 +61,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             concurrency: shape.limits.per_host.map(|count| count.0),
             limit: shape.limits.adaptive.map(LimitKind::from),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -69,6 +73,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             concurrency: None,
             limit: None,
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -86,6 +91,7 @@ impl PolicyPatch {
         self.breaker.apply(&mut policy.breaker);
         put(&mut policy.concurrency, self.concurrency);
         put(&mut policy.limit.kind, self.limit);
+        self.hedge.apply(&mut policy.hedge);
     }
 
     /// The methods that may be repeated, if the patch names them.

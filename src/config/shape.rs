@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 
+use super::hedge::HedgeShape;
 use super::value::{
     ByteSize, CollectorUrl, Count, HeaderText, IgnoredFailure, MethodName, Number, Span, Switch,
     Text,
@@ -44,6 +45,7 @@ pub(super) struct DefaultsShape {
     pub(super) retry: RetryShape,
     pub(super) breaker: BreakerShape,
     pub(super) limits: LimitsShape,
+    pub(super) hedge: HedgeShape,
     pub(super) coalesce: Option<CoalesceShape>,
     pub(super) redirects: Option<Hops>,
     pub(super) body_max: Option<ByteSize>,
@@ -66,6 +68,8 @@ pub(super) struct HostShape {
     #[serde(default)]
     pub(super) limits: HostLimitsShape,
     #[serde(default)]
+    pub(super) hedge: HedgeShape,
+    #[serde(default)]
     pub(super) route: Vec<RouteShape>,
 }
 
@@ -82,6 +86,8 @@ pub(super) struct RouteShape {
     pub(super) retry: RetryShape,
     #[serde(default)]
     pub(super) breaker: BreakerShape,
+    #[serde(default)]
+    pub(super) hedge: HedgeShape,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -68,7 +68,7 @@ pub(super) struct CollectorUrl(pub(super) Url);
 pub(super) struct Switch(pub(super) bool);
 
 /// Whatever stands where a value is expected.
-enum Scalar {
+pub(super) enum Scalar {
     Integer(i64),
     Float(f64),
     Flag(bool),

@@ -46,6 +46,9 @@ pub(crate) fn of_attempt(attempt: &AttemptRecord, route: Option<&Arc<str>>) -> V
         KeyValue::new("spillgate.attempt", i64::from(attempt.n)),
         KeyValue::new("spillgate.probe", attempt.probe),
     ]);
+    if attempt.hedge {
+        attributes.push(KeyValue::new("spillgate.hedge", true));
+    }
     attributes.extend(route.cloned().map(|route| KeyValue::new("url.template", route)));
     if attempt.resend > 0 {
         attributes.push(KeyValue::new("http.request.resend_count", i64::from(attempt.resend)));

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{FlightId, Ticket};
+use spillgate_core::call::{AttemptId, FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
-use spillgate_core::verdict::{Finality, Retry, Verdict};
+use spillgate_core::verdict::{Finality, Gate, Refusal, Retry, Verdict};
 
 use crate::answer::{Response, StreamingResponse};
 use crate::body;
@@ -87,7 +87,10 @@ impl Coordinator {
 
 impl Work {
     /// Remembers a host's verdict.
-    pub(super) fn note(&mut self, now: Instant, verdict: Verdict) {
+    pub(super) fn note(&mut self, now: Instant, attempt: AttemptId, verdict: Verdict) {
+        if self.is_running() {
+            return self.note_beside(now, attempt, verdict);
+        }
         match verdict {
             Verdict::Done(Finality::Settled) => {}
             Verdict::Done(finality) => self.decided(now, finality.words().to_owned()),
@@ -104,6 +107,24 @@ impl Work {
                 };
                 self.decided(now, text);
                 self.waits(now, refusal.until);
+            }
+        }
+    }
+}
+
+impl Work {
+    /// Remembers what became of one of two attempts while the other runs: nothing waits.
+    fn note_beside(&mut self, now: Instant, attempt: AttemptId, verdict: Verdict) {
+        match verdict {
+            Verdict::Done(Finality::Settled) => {}
+            Verdict::Done(_) | Verdict::RetryAt(_) => {
+                self.decided(now, format!("attempt {} failed; another still runs", attempt.n));
+            }
+            Verdict::Refused(Refusal { gate: Gate::Hedge, .. }) => {
+                self.decided(now, "no hedge: none is earned, or slots are scarce".to_owned());
+            }
+            Verdict::Refused(refusal) => {
+                self.decided(now, format!("no hedge: {}", refusal.gate.error_kind().name()));
             }
         }
     }

@@ -122,6 +122,9 @@ fn note(attempt: &AttemptRecord) -> String {
     if attempt.probe {
         parts.push("probe".to_owned());
     }
+    if attempt.hedge {
+        parts.push("hedge".to_owned());
+    }
     parts.join(", ")
 }
 

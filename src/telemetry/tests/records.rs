@@ -125,6 +125,7 @@ fn attempt(
         request_bytes: Some(0),
         response_bytes: 512,
         probe: false,
+        hedge: false,
         goes_on: false,
     }
 }
