@@ -4,7 +4,6 @@ use serde::Deserialize;
 use spillgate_core::call::HedgeDelay;
 use spillgate_core::hedge::HedgeOptions;
 
-use super::patch::put;
 use super::value::{Number, Scalar, Span, Switch};
 
 /// The table `hedge`; whoever says how means that it is on.
@@ -31,9 +30,9 @@ impl HedgeShape {
             return;
         }
         let options = hedge.get_or_insert_default();
-        put(&mut options.delay, self.delay.map(|delay| delay.0));
-        put(&mut options.ratio, self.budget.map(|number| number.0));
-        put(&mut options.busy_max, self.busy_max.map(|number| number.0));
+        options.delay = self.delay.map_or(options.delay, |delay| delay.0);
+        options.ratio = self.budget.map_or(options.ratio, |number| number.0);
+        options.busy_max = self.busy_max.map_or(options.busy_max, |number| number.0);
     }
 
     /// The first key that only a host can have: routes share what is earned.

@@ -154,4 +154,4 @@ impl Host {
 }
 
 /// Scopes of one host whose hedges are kept apart; further ones share the host's own.
-const SCOPES_MAX: usize = 1_000;
+const SCOPES_MAX: usize = 100;
