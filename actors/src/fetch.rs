@@ -50,6 +50,7 @@ pub(crate) struct Wishes {
     pub(crate) sharing: Sharing,
     pub(crate) breaker: BreakerUse,
     pub(crate) hedge: HedgeUse,
+    pub(crate) explains: bool,
 }
 
 /// What a caller says about repeating its request.
@@ -315,6 +316,13 @@ impl Fetch {
             }
             HedgeUse::On(_) | HedgeUse::Off | HedgeUse::ByPolicy => self,
         }
+    }
+
+    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
+    /// joined, and shows every decision in the call's span.
+    pub fn explain(mut self) -> Self {
+        self.wishes.explains = true;
+        self
     }
 
     /// Makes a span of the caller's the parent of the call's span.

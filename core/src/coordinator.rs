@@ -32,7 +32,7 @@ use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::race::Ending;
 use crate::slots::Slots;
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Retry, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Grounds, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -234,8 +234,8 @@ impl Coordinator {
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
         for id in all {
-            let kind = ErrorKind::ShuttingDown;
-            self.answer_all(id, Answer::Refused { flight: Some(id), kind, until: None });
+            let (flight, kind, grounds) = (Some(id), ErrorKind::ShuttingDown, Grounds::Gate);
+            self.answer_all(id, Answer::Refused { flight, kind, until: None, grounds });
         }
     }
 
@@ -322,6 +322,7 @@ impl Coordinator {
         kind: ErrorKind,
         until: Option<Instant>,
     ) {
-        self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
+        let answer = Answer::Refused { flight, kind, until, grounds: Grounds::Gate };
+        self.actions.push_back(Action::Answer(ticket, answer));
     }
 }

@@ -95,11 +95,12 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::verdict::{Gate, Refusal};
+    use crate::verdict::{Gate, Grounds, Refusal};
 
     const WELL: Verdict = Verdict::Done(Finality::Settled);
     const SPENT: Verdict = Verdict::Done(Finality::AttemptsSpent);
-    const REFUSED: Verdict = Verdict::Refused(Refusal { gate: Gate::Hedge, until: None });
+    const REFUSED: Verdict =
+        Verdict::Refused(Refusal { gate: Gate::Hedge, until: None, grounds: Grounds::Gate });
 
     #[test]
     fn lone_attempt_decides_whatever_it_brings() {

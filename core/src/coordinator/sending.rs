@@ -8,7 +8,7 @@ use crate::coordinator::port::Action;
 use crate::coordinator::{Coordinator, Sent};
 use crate::flights::{Flight, Stage};
 use crate::slots::Taking;
-use crate::verdict::{Beside, Cost, Gate, Offer};
+use crate::verdict::{Beside, Cost, Gate, Grounds, Offer, Refusal};
 
 impl Coordinator {
     /// Offers a flight that was given a slot of its lane, unless it is too late for it.
@@ -16,9 +16,11 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         let (deadline, budget) = flight.deadline().unwrap_or((now, Duration::ZERO));
         let useful_min = self.patience.useful_min(budget);
-        if deadline.saturating_duration_since(now) < useful_min {
+        let left = deadline.saturating_duration_since(now);
+        if left < useful_min {
             self.queue.give(&flight.target.lane);
-            return self.fail(id, Gate::Deadline, None);
+            let grounds = Grounds::TimeLeft { left, needed: useful_min };
+            return self.fail_on(id, Refusal { gate: Gate::Deadline, until: None, grounds });
         }
         let attempt = AttemptId { flight: id, n: flight.n + 1 };
         if self.device.is_dark(&flight.target.lane)

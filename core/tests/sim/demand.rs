@@ -2,6 +2,8 @@
 //!
 //! It is told what the coordinator hears and says, keeps its own books, and compares.
 
+mod device;
+mod race;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +15,10 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Finality, Offer, Verdict};
+use spillgate_core::verdict::{Finality, Gate, Offer, Verdict};
 
+use crate::demand::device::Network;
+use crate::demand::race::Race;
 use crate::reach::{Mark, Reach};
 
 /// The books on demand.
@@ -33,6 +37,9 @@ pub(crate) struct Demand {
     ceilings: BTreeMap<HostKey, u32>,
     global: u32,
     draining: bool,
+    network: Network,
+    /// Flights that wait for a probe's verdict.
+    awaiting: BTreeSet<FlightId>,
     /// A scope whose opening is being told.
     told: Option<ScopeKey>,
 }
@@ -43,6 +50,8 @@ struct Caller {
     streams: bool,
     cancelled: bool,
     answers: u32,
+    /// What it was answered with, if that is all that could be wished for.
+    good: bool,
 }
 
 #[derive(Debug)]
@@ -54,11 +63,7 @@ struct Flight {
     n: u32,
     tries: u32,
     has_result: bool,
-    /// Its latest two attempts that ran at once, and how many of them have failed.
-    pair: (u32, u32),
-    failed: u32,
-    /// Whether an attempt has brought what ends its race.
-    decided: bool,
+    race: Race,
     redirected: bool,
     stage: Stage,
     /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
@@ -85,13 +90,16 @@ impl Demand {
             ceilings: BTreeMap::new(),
             global,
             draining: false,
+            network: Network::default(),
+            awaiting: BTreeSet::new(),
             told: None,
         }
     }
 
     /// A caller is about to submit.
     pub(crate) fn wish(&mut self, spec: &CallSpec, streams: bool) {
-        let caller = Caller { spec: spec.clone(), streams, cancelled: false, answers: 0 };
+        let caller =
+            Caller { spec: spec.clone(), streams, cancelled: false, answers: 0, good: false };
         self.tickets.insert(spec.ticket, caller);
     }
 
@@ -104,8 +112,10 @@ impl Demand {
             }
             Input::Cancel(ticket) => self.cancel(*ticket, reach),
             Input::Report { attempt, verdict, onward } => {
+                self.network.end(now, *attempt);
                 self.report(*attempt, *verdict, onward.as_ref(), reach);
             }
+            Input::LaneLimit { lane, .. } if !self.ceilings.contains_key(lane) => {}
             Input::Lane { lane, slots_max } | Input::LaneLimit { lane, slots_max } => {
                 let before = self.ceilings.insert(lane.clone(), *slots_max);
                 let lowered = before.is_some_and(|before| before > *slots_max);
@@ -114,11 +124,21 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_)
-            | Input::HedgeDue(_)
-            | Input::Seen { .. }
-            | Input::DropLane(_)
-            | Input::Wake => {}
+            Input::Seen { attempt, sight } => {
+                if let Some(outstanding) = self.outstanding.get(attempt) {
+                    let lane = &outstanding.target.lane;
+                    self.network.seen(now, (*attempt, lane), *sight, reach);
+                }
+            }
+            Input::DropLane(lane) => {
+                self.network.forget(lane);
+                let mut live = self.live.iter().map(|id| &self.flights[id]);
+                let waits = live.any(|f| f.stage == Stage::Queued && f.target.lane == *lane);
+                if self.running(lane) == 0 && !waits {
+                    self.ceilings.remove(lane);
+                }
+            }
+            Input::Opened(_) | Input::HedgeDue(_) | Input::Wake => {}
         }
     }
 
@@ -131,17 +151,7 @@ impl Demand {
             Action::Abort(target, attempt, cause) => {
                 let outstanding = self.outstanding.get(attempt).expect("what runs is aborted");
                 assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
-                let flight = &self.flights[&attempt.flight];
-                let fine = match cause {
-                    AbortCause::Outrun => flight.decided,
-                    AbortCause::Deadline => true,
-                    AbortCause::Cancelled => self.draining || self.is_left(*attempt),
-                };
-                assert!(fine, "{attempt:?} is called back for no reason: {cause:?}");
-                let outrun = *cause == AbortCause::Outrun;
-                reach.hit_if(Mark::LastWaiterLeft, !outrun);
-                reach.hit_if(Mark::HedgeLost, outrun && flight.pair.1 == attempt.n);
-                reach.hit_if(Mark::HedgeWon, outrun && flight.pair.0 == attempt.n);
+                self.check_abort(*attempt, *cause, reach);
                 self.called_back.insert(*attempt);
             }
             Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
@@ -178,6 +188,12 @@ impl Demand {
         }
     }
 
+    /// How many of the calls from this one on had a good answer, and how many there were.
+    pub(crate) fn good_from(&self, first: Ticket) -> (usize, usize) {
+        let late = self.tickets.range(first..).map(|(_, caller)| caller);
+        (late.clone().filter(|caller| caller.good).count(), late.count())
+    }
+
     fn cancel(&mut self, ticket: Ticket, reach: &mut Reach) {
         let Some(caller) = self.tickets.get_mut(&ticket) else { return };
         caller.cancelled = true;
@@ -207,13 +223,7 @@ impl Demand {
             return;
         }
         let Some(flight) = self.flights.get_mut(&id.flight) else { return };
-        flight.decided = verdict == Verdict::Done(Finality::Settled);
-        let is_of_pair = flight.pair.0 == id.n || flight.pair.1 == id.n;
-        if is_of_pair && !flight.decided && !matches!(verdict, Verdict::Refused(_)) {
-            flight.failed += 1;
-            reach.hit_if(Mark::BothFailed, flight.failed == 2);
-        }
-        reach.hit_if(Mark::SavedByTwin, is_of_pair && flight.decided && flight.failed == 1);
+        flight.race.end(id.n, verdict, reach);
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 (flight.target, flight.tries, flight.has_result) = (target.clone(), 0, false);
@@ -221,7 +231,12 @@ impl Demand {
                 reach.hit(Mark::Redirect);
             }
             (Verdict::Done(_) | Verdict::RetryAt(_), _) => flight.has_result = true,
-            (Verdict::Refused(_), _) => flight.tries -= 1,
+            (Verdict::Refused(refusal), _) => {
+                flight.tries -= 1;
+                if refusal.gate == Gate::Probe {
+                    self.awaiting.insert(id.flight);
+                }
+            }
         }
     }
 
@@ -240,9 +255,7 @@ impl Demand {
             n: 0,
             tries: 0,
             has_result: false,
-            pair: (0, 0),
-            failed: 0,
-            decided: false,
+            race: Race::default(),
             redirected: false,
             stage: Stage::Queued,
             turns: None,
@@ -263,10 +276,7 @@ impl Demand {
     fn dispatch(&mut self, now: Instant, target: &Target, offer: &Offer, reach: &mut Reach) {
         let id = offer.attempt.flight;
         assert!(self.live.contains(&id), "nothing is sent for nobody");
-        let others = self.outstanding.keys().filter(|other| other.flight == id);
-        let others = others.filter(|other| !self.called_back.contains(other)).map(|other| other.n);
-        let beside: Vec<u32> = offer.beside.iter().map(|beside| beside.n).collect();
-        assert!(others.eq(beside.iter().copied()), "one attempt at a time, or a hedge beside it");
+        self.check_beside(offer);
         let lane_max = self.ceilings.get(&target.lane).copied().unwrap_or(1);
         assert!(self.running(&target.lane) < lane_max, "{} is full", target.lane);
         assert!((self.outstanding.len() as u64) < u64::from(self.global), "all slots are taken");
@@ -278,12 +288,11 @@ impl Demand {
         assert_eq!((offer.attempt.n, offer.resend), (flight.n + 1, flight.tries));
         flight.n += 1;
         flight.tries += 1;
-        flight.decided = false;
-        if let Some(beside) = offer.beside {
-            (flight.pair, flight.failed) = ((beside.n, offer.attempt.n), 0);
-            assert!(!flight.streams, "a stream is not hedged");
-        }
+        flight.race.begin(offer);
+        assert!(!flight.streams || offer.beside.is_none(), "a stream is not hedged");
         flight.turns = None;
+        reach.hit_if(Mark::AwaitedAskedAgain, self.awaiting.remove(&id));
+        self.network.send(now, offer.attempt, &target.lane, reach);
         let outstanding = Outstanding { target: target.clone(), lane_max, global_max: self.global };
         self.outstanding.insert(offer.attempt, outstanding);
         let rank = rank(&self.flights[&id], &self.tickets);
@@ -322,6 +331,7 @@ impl Demand {
             return;
         };
         assert!(flight.waiters.remove(&ticket), "{ticket:?} did not wait for {id:?}");
+        caller.good = matches!(answer, Answer::Arrived(_, Finality::Settled));
         match answer {
             Answer::Arrived(_, finality) => {
                 assert!(flight.has_result, "nothing has arrived: {finality:?}");
@@ -374,6 +384,7 @@ fn mark_refusal(flight: &Flight, kind: ErrorKind, left: Duration, reach: &mut Re
             if flight.redirected { Mark::RedirectRefused } else { Mark::CircuitRefused },
         ),
         (ErrorKind::RateLimited, Mark::PacedBeyondDeadline),
+        (ErrorKind::DeviceOffline, Mark::OfflineRefused),
         (ErrorKind::QueueFull, if was_shed { Mark::Shed } else { Mark::QueueFull }),
     ];
     let mark = marks.into_iter().find(|(known, _)| *known == kind).map(|(_, mark)| mark);

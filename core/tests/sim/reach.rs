@@ -80,6 +80,26 @@ marks! {
     HedgeLost,
     BothFailed,
     SavedByTwin,
+    HybridStreakTripped,
+    HybridRateTripped,
+    RingTripped,
+    SlowTripped,
+    SlowInFlightTripped,
+    ShadowOpened,
+    ShadowPassed,
+    RampRefused,
+    ProbeAwaited,
+    AwaitedAskedAgain,
+    RecordedElsewhere,
+    QuotaPaced,
+    LaneDropped,
+    LaneMetAgain,
+    OfflineProbe,
+    OfflineProbeFailed,
+    OfflineRefused,
+    OfflineKept,
+    BackOnline,
+    Goodput,
 }
 
 /// How often each mark was reached.
@@ -102,7 +122,8 @@ impl Reach {
     /// An answer came for this reason.
     pub(crate) fn arrived(&mut self, finality: Finality) {
         match finality {
-            Finality::Settled | Finality::DeviceOffline => {}
+            Finality::Settled => {}
+            Finality::DeviceOffline => self.hit(Mark::OfflineKept),
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
             Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),

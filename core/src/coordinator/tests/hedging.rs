@@ -127,6 +127,18 @@ fn answer_that_is_handed_over_is_not_hedged() {
     assert_eq!(bench.hedge(first.attempt), None);
 }
 
+#[test]
+fn hedge_goes_before_nobody_who_waits() {
+    let mut bench = Bench::new(24, 1000, &[("a", 2)]);
+    let first = bench.call();
+    let held = bench.call();
+    let until = bench.now + Duration::from_secs(1);
+    bench.refuse(held.attempt, Gate::Rate, Some(until));
+    bench.now = until;
+    let sent = offers(&bench.handle(Input::HedgeDue(first.attempt)));
+    assert_eq!((sent.len(), sent[0].attempt.flight), (1, held.attempt.flight));
+}
+
 impl Bench {
     fn hedge(&mut self, first: AttemptId) -> Option<Offer> {
         offers(&self.handle(Input::HedgeDue(first))).pop()

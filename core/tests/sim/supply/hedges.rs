@@ -1,7 +1,6 @@
 //! What must hold of a hedge that is sent.
 
 use spillgate_core::call::{AttemptId, BreakerUse, HedgeUse, Repeat};
-use spillgate_core::event::BreakerState;
 use spillgate_core::verdict::{Cost, Offer};
 
 use crate::reach::{Mark, Reach};
@@ -28,7 +27,7 @@ impl Keeper {
             assert!(free, "{id:?} goes while {others} of {} slots are taken", self.limit);
         }
         if offer.breaker == BreakerUse::Guarded {
-            self.model(&offer.scope).expect(BreakerState::Closed);
+            self.breakers.expect_plain(&offer.scope);
         }
         (self.paid, self.hedges) = (self.paid + 1, self.hedges + 1);
         let bound = options.ratio * f64::from(self.firsts);
