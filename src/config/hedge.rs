@@ -4,7 +4,7 @@ use serde::Deserialize;
 use spillgate_core::call::HedgeDelay;
 use spillgate_core::hedge::HedgeOptions;
 
-use super::value::{Number, Scalar, Span, Switch};
+use super::value::{Number, Scalar, Span};
 
 /// The table `hedge`; whoever says how means that it is on.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -15,6 +15,11 @@ pub(super) struct HedgeShape {
     budget: Option<Number>,
     busy_max: Option<Number>,
 }
+
+/// Whether it is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+struct Switch(bool);
 
 /// `"live"` or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -39,6 +44,21 @@ impl HedgeShape {
     pub(super) fn of_host(&self) -> Option<&'static str> {
         let budget = self.budget.map(|_| "hedge.budget");
         budget.or(self.busy_max.map(|_| "hedge.busy_max"))
+    }
+}
+
+impl TryFrom<Scalar> for Switch {
+    type Error = String;
+
+    fn try_from(scalar: Scalar) -> Result<Self, String> {
+        match scalar {
+            Scalar::Flag(flag) => Ok(Self(flag)),
+            Scalar::Integer(_)
+            | Scalar::Float(_)
+            | Scalar::Text(_)
+            | Scalar::List
+            | Scalar::Table => Err(format!("{scalar} is no switch, expected true or false")),
+        }
     }
 }
 

@@ -217,8 +217,8 @@ impl Lists {
             Pushed::Shed(other) => other,
             Pushed::Full => id,
         };
-        let (kind, grounds) = (ErrorKind::QueueFull, Grounds::Gate);
-        self.end(shed, Answer::Refused { flight: Some(shed), kind, until: None, grounds });
+        let (flight, kind, grounds) = (Some(shed), ErrorKind::QueueFull, Grounds::Gate);
+        self.end(shed, Answer::Refused { flight, kind, until: None, grounds });
     }
 
     fn cancel(&mut self, ticket: Ticket) {
