@@ -13,6 +13,7 @@ mod breaker;
 mod choice;
 mod env;
 mod explain;
+mod hedge;
 mod layer;
 mod limiting;
 mod near;

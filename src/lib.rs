@@ -46,8 +46,9 @@ pub use spillgate_actors::core::breaker::options::{
     BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
 };
 pub use spillgate_actors::core::budget::{BudgetOptions, Refund};
-pub use spillgate_actors::core::call::{Priority, Ticket};
+pub use spillgate_actors::core::call::{HedgeDelay, HedgeUse as Hedge, Priority, Ticket};
 pub use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
+pub use spillgate_actors::core::hedge::HedgeOptions;
 pub use spillgate_actors::core::limit::{LimitKind, LimitOptions};
 pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 pub use spillgate_actors::core::rate::RateOptions;

@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 
 use super::breaker::BreakerShape;
 use super::choice::Hinted;
+use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
 use super::value::{
     ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Span, Text,
@@ -42,6 +43,7 @@ pub(super) struct DefaultsShape {
     pub(super) retry: RetryShape,
     pub(super) breaker: BreakerShape,
     pub(super) limits: LimitsShape,
+    pub(super) hedge: HedgeShape,
     pub(super) coalesce: Option<CoalesceShape>,
     pub(super) redirects: Option<Hops>,
     pub(super) body_max: Option<ByteSize>,
@@ -64,6 +66,8 @@ pub(super) struct HostShape {
     #[serde(default)]
     pub(super) limits: HostLimitsShape,
     #[serde(default)]
+    pub(super) hedge: HedgeShape,
+    #[serde(default)]
     pub(super) route: Vec<RouteShape>,
 }
 
@@ -80,6 +84,8 @@ pub(super) struct RouteShape {
     pub(super) retry: RetryShape,
     #[serde(default)]
     pub(super) breaker: BreakerShape,
+    #[serde(default)]
+    pub(super) hedge: HedgeShape,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -66,9 +66,11 @@ impl Composer<'_> {
             NoteKind::Shared { .. } | NoteKind::Queued { .. } => {
                 self.record.role == Some(Role::Led)
             }
-            NoteKind::Refused { .. } | NoteKind::Redirected { .. } | NoteKind::Ranked { .. } => {
-                true
-            }
+            NoteKind::Refused { .. }
+            | NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
+            | NoteKind::Ranked { .. } => true,
         }
     }
 
@@ -159,6 +161,8 @@ fn noted(note: &Note) -> Moment {
             reason: standing.reason,
             tokens: standing.tokens,
         },
+        NoteKind::Hedged { beside } => DecisionKind::Hedged { beside: *beside },
+        NoteKind::Outrun => DecisionKind::Outrun,
         NoteKind::Redirected { host } => DecisionKind::Redirected { host: host.clone() },
         NoteKind::Ranked { from, to } => DecisionKind::Ranked { from: *from, to: *to },
         NoteKind::Queued { ahead } => DecisionKind::Queued { ahead: *ahead },

@@ -58,6 +58,8 @@ impl fmt::Display for DecisionKind {
                 write!(f, "; {}, {} left", paid(*cost), Tokens(*tokens))
             }
             Self::Refused { .. } => refused(f, self),
+            Self::Hedged { beside } => write!(f, "a hedge beside attempt {beside}, which is slow"),
+            Self::Outrun => f.write_str("called back, since another attempt answered first"),
             Self::Ended { status, error, took } => {
                 match (status, error) {
                     (_, Some(kind)) => f.write_str(kind.name())?,
@@ -114,6 +116,9 @@ fn refused(f: &mut fmt::Formatter<'_>, decision: &DecisionKind) -> fmt::Result {
         (Gate::Probe, Grounds::Gate) => {
             write!(f, "a probe of {scope} is away and its verdict awaited")?;
             standing(f, *generation, *reason)?;
+        }
+        (Gate::Hedge, Grounds::Gate) => {
+            f.write_str("no hedge is earned, slots are scarce, or its first is no more")?;
         }
         (Gate::Device, Grounds::Gate) => f.write_str("this device is offline")?,
     }
