@@ -40,6 +40,7 @@ pub(crate) fn prepare(
         ticket: fetch.ticket,
         target: target.clone(),
         priority: wishes.priority,
+        caller: wishes.caller.as_ref().map(|name| seams.keys.caller(&name.0)).unwrap_or_default(),
         deadline: deadline_of(&fetch, &plan, began),
         key: None,
         repeat: repeat_of(&fetch, &plan, once.is_some()),

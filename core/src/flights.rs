@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::call::{BreakerUse, CallSpec, FlightId, FlightKey, Priority, Repeat, Target, Ticket};
+use crate::call::{
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, Priority, Repeat, Target, Ticket,
+};
 use crate::verdict::Cost;
 
 /// All flights and the tickets that wait for them.
@@ -64,6 +66,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
     priority: Priority,
+    caller: CallerKey,
     deadline: Instant,
     budget: Duration,
 }
@@ -91,6 +94,7 @@ impl Flights {
     pub fn enter(&mut self, now: Instant, spec: &CallSpec) -> Entry {
         let waiter = Waiter {
             priority: spec.priority,
+            caller: spec.caller,
             deadline: spec.deadline,
             budget: spec.deadline.saturating_duration_since(now),
         };
@@ -209,6 +213,12 @@ impl Flight {
         self.waiters.values().map(|waiter| waiter.priority).max().unwrap_or(Priority::Background)
     }
 
+    /// The callers whose waiters lend it this rank, in order of arrival; one may come twice.
+    pub fn callers(&self, rank: Priority) -> impl Iterator<Item = CallerKey> {
+        let of_rank = self.waiters.values().filter(move |waiter| waiter.priority == rank);
+        of_rank.map(|waiter| waiter.caller)
+    }
+
     /// The latest of its waiters' deadlines, with the time that waiter had in all. O(waiters).
     pub fn deadline(&self) -> Option<(Instant, Duration)> {
         let latest = self.waiters.values().max_by_key(|waiter| waiter.deadline)?;
@@ -290,6 +300,7 @@ mod tests {
             ticket: Ticket(ticket),
             target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: now + Duration::from_secs(30),
             key: key.map(|byte| FlightKey([byte; 32])),
             repeat: Repeat::Always,

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Repeat, Target, Ticket,
+    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HostKey, Repeat, Target,
+    Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action as Demand, Answer, Input as DemandInput};
@@ -111,6 +112,7 @@ impl Process {
             ticket: wish.ticket,
             target: target.clone(),
             priority: wish.priority,
+            caller: CallerKey::default(),
             deadline: wish.deadline,
             key: wish.key.map(flight_key),
             repeat: Repeat::Always,

@@ -8,7 +8,7 @@ mod sharing;
 mod verdicts;
 
 use super::*;
-use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
+use crate::call::{BreakerUse, CallerKey, FlightKey, HostKey, Priority, Repeat};
 use crate::coordinator::refusals::SLOT_PAUSE;
 use crate::verdict::Refusal;
 
@@ -48,6 +48,7 @@ impl Bench {
             ticket: Ticket(self.tickets),
             target: target("a"),
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: self.now + Duration::from_secs(30),
             key: None,
             repeat: Repeat::Always,

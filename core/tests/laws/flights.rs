@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
 };
 use spillgate_core::flights::{Entry, Flights, Leaving};
 
@@ -83,6 +83,7 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
         ticket,
         target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
         priority,
+        caller: CallerKey::default(),
         deadline,
         key: key.map(|byte| FlightKey([byte; 32])),
         repeat: Repeat::Always,

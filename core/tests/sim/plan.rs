@@ -6,7 +6,7 @@ use spillgate_core::backoff::{BackoffOptions, Jitter};
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
 };
 use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
@@ -144,6 +144,7 @@ impl Wish {
             ticket,
             target: self.target.clone(),
             priority: self.priority,
+            caller: CallerKey(ticket.0 % 3),
             deadline,
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
