@@ -107,6 +107,8 @@ pub struct Target {
     pub keeper: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// The name of the route's own breaker, should it get one; `None` if the call said what it shares.
+    pub class: Option<ScopeKey>,
 }
 
 /// What a coordinator needs to know of a call to queue, share and end it.

@@ -287,6 +287,7 @@ impl Coordinator {
             serial: self.serial,
             lane: flight.target.lane.clone(),
             scope: flight.target.scope.clone(),
+            class: flight.target.class.clone(),
             deadline,
             useful_min,
             useful_max: budget / 2,

@@ -298,7 +298,7 @@ mod tests {
         let lane: crate::call::HostKey = "http://a:80".into();
         CallSpec {
             ticket: Ticket(ticket),
-            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
             priority: Priority::Normal,
             caller: CallerKey::default(),
             deadline: now + Duration::from_secs(30),

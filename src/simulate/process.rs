@@ -89,8 +89,12 @@ impl Process {
             Scoping::Host => 1,
             Scoping::Route(routes) => routes,
         };
-        let target =
-            |route| Target { lane: lane.clone(), keeper: lane.clone(), scope: scope(route) };
+        let target = |route| Target {
+            lane: lane.clone(),
+            keeper: lane.clone(),
+            scope: scope(route),
+            class: None,
+        };
         let mut process = Self {
             coordinator: Coordinator::new(global, queue_max),
             host: Host::new(lane.clone(), recipe.policy.clone(), Rng::new(seed)),
@@ -177,6 +181,7 @@ impl Process {
                     let lane = self.lane.clone();
                     self.inbox.push_back(DemandInput::LaneLimit { lane, slots_max });
                 }
+                Supply::Split(_) | Supply::Merged(_) => {}
                 Supply::Event(event) => {
                     debug_assert!(event.at <= now, "events are of the past");
                     let enforced = event.mode == BreakerMode::Enforcing;

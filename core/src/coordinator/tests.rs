@@ -375,7 +375,7 @@ fn wakes_that_come_late_still_keep_the_order_of_things() {
 
 fn target(lane: &str) -> Target {
     let lane: HostKey = lane.into();
-    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane }
+    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None }
 }
 
 fn offers(actions: &[Action]) -> Vec<Offer> {

@@ -4,6 +4,7 @@ mod limits;
 mod operators;
 mod pacing;
 mod retries;
+mod routes;
 mod standard_mode;
 mod usual_time;
 
@@ -45,6 +46,7 @@ impl Bench {
             serial: self.serial,
             lane: "a".into(),
             scope: "a".into(),
+            class: None,
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
             useful_max: Duration::from_secs(10),
@@ -62,9 +64,12 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
-                None
-            }
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Report(..)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         }));
         actions
     }
@@ -75,7 +80,12 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Report(..)
+            | Action::Cancel(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -97,7 +107,12 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");

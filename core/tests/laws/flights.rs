@@ -81,7 +81,7 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
     let lane: HostKey = "a".into();
     CallSpec {
         ticket,
-        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
         priority,
         caller: CallerKey::default(),
         deadline,

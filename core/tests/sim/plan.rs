@@ -158,9 +158,14 @@ impl Wish {
 pub(crate) fn target(lane: usize, kind: u64) -> Target {
     let host = lane_key(lane);
     match kind {
-        0 if lane < 2 => Target { lane: host, keeper: SHARED.into(), scope: SHARED.into() },
-        1 => Target { scope: format!("{host} /route").into(), keeper: host.clone(), lane: host },
-        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host },
+        0 if lane < 2 => {
+            Target { lane: host, keeper: SHARED.into(), scope: SHARED.into(), class: None }
+        }
+        1 => {
+            let scope = format!("{host} /route").into();
+            Target { scope, keeper: host.clone(), lane: host, class: None }
+        }
+        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host, class: None },
     }
 }
 

@@ -292,6 +292,9 @@ impl World {
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
             }
+            host::Action::Split(_) | host::Action::Merged(_) => {
+                unreachable!("these calls say what they share")
+            }
             host::Action::Event(event) => {
                 self.supply.event(now, host, &event, &mut self.reach);
                 if event.to == spillgate_core::event::BreakerState::Open {
