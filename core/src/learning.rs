@@ -19,6 +19,8 @@ use crate::window::{Tally, Window};
 #[derive(Debug, Default)]
 pub struct Learning {
     classes: BTreeMap<ScopeKey, Class>,
+    /// How many of them are split off.
+    apart: usize,
 }
 
 /// When a class has failed enough, as the host's breaker would have it.
@@ -54,12 +56,12 @@ impl Learning {
         learned: Tally,
         rule: Rule,
     ) -> Option<Tally> {
-        self.make_room(class);
-        if !self.classes.contains_key(class) && self.classes.len() >= CLASSES_MAX {
-            return None;
+        if !self.classes.contains_key(class) {
+            self.make_room();
+            let fresh = Class { window: Window::new(rule.window), used: now, apart: None };
+            self.classes.insert(class.clone(), fresh);
         }
-        let make = || Class { window: Window::new(rule.window), used: now, apart: None };
-        let entry = self.classes.entry(class.clone()).or_insert_with(make);
+        let entry = self.classes.get_mut(class)?;
         entry.used = now;
         entry.window.record(now, learned);
         if learned.failures == 0 || entry.apart.is_some() {
@@ -67,10 +69,11 @@ impl Learning {
         }
         let tally = entry.window.tally(now);
         let fails = tally.failures >= CLASS_FAILURES_MIN && share(tally) >= rule.failure_rate;
-        if !fails || !self.rest_is_well(now, class) {
+        if !fails || self.apart + 1 >= CLASSES_MAX || !self.rest_is_well(now, class) {
             return None;
         }
         self.classes.get_mut(class)?.apart = Some(Apart::default());
+        self.apart += 1;
         Some(tally)
     }
 
@@ -78,6 +81,9 @@ impl Learning {
     /// holds a class's own breaker.
     pub fn rejoin(&mut self, now: Instant, is_closed: impl Fn(&ScopeKey) -> bool) -> Vec<ScopeKey> {
         let mut joined = Vec::new();
+        if self.apart == 0 {
+            return joined;
+        }
         for (name, class) in &mut self.classes {
             let Some(apart) = &mut class.apart else { continue };
             let is_well = is_closed(name) && share(class.window.tally(now)) <= WELL_SHARE_MAX;
@@ -88,6 +94,7 @@ impl Learning {
                 joined.push(name.clone());
             }
         }
+        self.apart -= joined.len();
         joined
     }
 
@@ -113,9 +120,9 @@ impl Learning {
     }
 
     /// Forgets the class that was called longest ago, if there is no room; never one that is split
-    /// off.
-    fn make_room(&mut self, class: &ScopeKey) {
-        if self.classes.len() < CLASSES_MAX || self.classes.contains_key(class) {
+    /// off, of which there is at most all but one.
+    fn make_room(&mut self) {
+        if self.classes.len() < CLASSES_MAX {
             return;
         }
         let shared = self.classes.iter().filter(|(_, class)| class.apart.is_none());

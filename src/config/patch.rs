@@ -161,6 +161,7 @@ impl BreakerShape {
                 breaker.reset_growth.max(BreakerOptions::standard().reset_growth);
         }
         breaker.reset_timeout_max = breaker.reset_timeout_max.max(breaker.reset_timeout);
+        put(&mut breaker.learn, self.learn.map(|switch| switch.0));
         if let Some(ignore) = &self.ignore {
             breaker.ignore = ignore.iter().map(|ignored| ignored.0).collect();
         }

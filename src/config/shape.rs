@@ -141,6 +141,7 @@ pub(super) struct BreakerShape {
     pub(super) reset_timeout_max: Option<Span>,
     pub(super) probes: Option<Positive>,
     pub(super) ignore: Option<Vec<IgnoredFailure>>,
+    pub(super) learn: Option<Switch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

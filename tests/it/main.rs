@@ -19,6 +19,7 @@ mod door;
 mod downloads;
 mod examples;
 mod fetch;
+mod learning;
 mod lifecycles;
 mod lifetimes;
 mod limits;

@@ -11,7 +11,7 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     2 | breaker = { failure_treshold = 5 }
       |             ^^^^^^^^^^^^^^^^
-    expected one of `kind`, `failure_threshold`, `success_threshold`, `failure_rate`, `min_calls`, `window`, `reset_timeout`, `reset_timeout_max`, `probes`, `ignore`
+    expected one of `kind`, `failure_threshold`, `success_threshold`, `failure_rate`, `min_calls`, `window`, `reset_timeout`, `reset_timeout_max`, `probes`, `ignore`, `learn`
     hint: did you mean `failure_threshold`?
     ");
     assert_snapshot!(refusal("[cache]\nmode = \"shared\"\n"), @r"
