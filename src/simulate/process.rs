@@ -62,6 +62,8 @@ pub(super) enum Scoping {
     Host,
     /// Those of one route, of so many.
     Route(usize),
+    /// All of the host, until one route of so many fails alone.
+    Learned(usize),
 }
 
 impl Recipe {
@@ -82,18 +84,20 @@ impl Process {
         let Limits { global, queue_max, .. } = recipe.limits;
         let lane: HostKey = Arc::from("http://upstream:80");
         let scope = |route: usize| match recipe.scoping {
-            Scoping::Host => lane.clone(),
+            Scoping::Host | Scoping::Learned(_) => lane.clone(),
             Scoping::Route(_) => Arc::from(format!("{lane} /{route}")),
         };
         let routes = match recipe.scoping {
             Scoping::Host => 1,
-            Scoping::Route(routes) => routes,
+            Scoping::Route(routes) | Scoping::Learned(routes) => routes,
         };
-        let target = |route| Target {
-            lane: lane.clone(),
-            keeper: lane.clone(),
-            scope: scope(route),
-            class: None,
+        let class = |route: usize| match recipe.scoping {
+            Scoping::Host | Scoping::Route(_) => None,
+            Scoping::Learned(_) => Some(Arc::from(format!("{lane} GET /{route}"))),
+        };
+        let target = |route| {
+            let (lane, keeper) = (lane.clone(), lane.clone());
+            Target { lane, keeper, scope: scope(route), class: class(route) }
         };
         let mut process = Self {
             coordinator: Coordinator::new(global, queue_max),

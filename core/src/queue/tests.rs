@@ -149,6 +149,31 @@ fn newest_goes_first_once_waits_have_grown_and_every_tenth_turn_is_the_oldests()
     assert_eq!(order, [29, 28, 27, 26, 25, 24, 23, 22, 21, 1, 20]);
 }
 
+/// Whoever comes faster than turns do: what is served has not waited for long, and when less comes
+/// nothing is left behind.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+fn under_lasting_pressure_whoever_is_served_has_not_waited_for_long() {
+    let mut now = Instant::now();
+    let mut queue = queue(10_000, &[("a", 10_000)]);
+    let mut came = Vec::new();
+    let mut oldest_turns = 0;
+    for id in 0..3_000 {
+        now += Duration::from_millis(10);
+        queue.tick(now);
+        push(&mut queue, &[(id, "a", Background)]);
+        came.push(now);
+        if id % 3 == 2 {
+            let served = queue.pop().expect("somebody waits");
+            let waited = now - came[usize::try_from(served.0).unwrap()];
+            assert!(waited < turns::HOPELESS_AFTER, "{waited:?}");
+            oldest_turns += u32::from(waited > Duration::from_secs(4));
+        }
+    }
+    assert!(oldest_turns > 50, "age still counts: {oldest_turns}");
+    assert_eq!((queue.len(), drain(&mut queue).len()), (2_000, 2_000));
+}
+
 #[test]
 #[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
 fn long_wait_at_another_rank_presses_nobody() {

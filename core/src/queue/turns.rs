@@ -34,6 +34,8 @@ struct Caller {
     turn: i64,
     /// Turns that passed over something older of its own, since one was given to that.
     skipped: u64,
+    /// What came before this has waited for too long to be preferred for its age.
+    hopeful_from: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,9 +60,10 @@ impl Turns {
             Joining::First => self.ring.first_key_value().map_or(0, |(first, _)| first - 1),
         };
         let is_new = !self.callers.contains_key(&caller);
-        let make = || Caller { waiting: BTreeMap::new(), turn, skipped: 0 };
+        let make = || Caller { waiting: BTreeMap::new(), turn, skipped: 0, hopeful_from: 0 };
         let entry = self.callers.entry(caller).or_insert_with(make);
         entry.waiting.insert(arrival, Waiting { flight, since });
+        entry.hopeful_from = entry.hopeful_from.min(arrival);
         if is_new || joining == Joining::First {
             self.ring.remove(&entry.turn);
             entry.turn = turn;
@@ -127,15 +130,33 @@ impl Turns {
 
 impl Caller {
     /// The newest when waits are long: what has waited most has the least chance of being in time.
-    /// Every tenth such turn is the oldest's, so that nothing waits for ever.
+    /// Every tenth such turn is the oldest's of which there is hope.
     fn head(&mut self, now: Option<Instant>) -> Option<FlightId> {
-        if self.waiting.len() > 1 && self.is_pressed(now) {
-            self.skipped = (self.skipped + 1) % SHARE_ONE_IN;
-            if self.skipped != 0 {
-                return self.waiting.values().next_back().map(|waiting| waiting.flight);
-            }
+        let is_pressed = self.waiting.len() > 1 && self.is_pressed(now);
+        if !is_pressed {
+            return self.waiting.values().next().map(|waiting| waiting.flight);
         }
-        self.waiting.values().next().map(|waiting| waiting.flight)
+        self.skipped = (self.skipped + 1) % SHARE_ONE_IN;
+        if self.skipped != 0 {
+            return self.waiting.values().next_back().map(|waiting| waiting.flight);
+        }
+        self.oldest_hopeful(now)
+    }
+
+    /// The oldest that has not waited for very long, or the oldest if all have. What is passed over is
+    /// looked at once: O(1) in the long run.
+    fn oldest_hopeful(&mut self, now: Option<Instant>) -> Option<FlightId> {
+        let hopeful = |waiting: &Waiting| {
+            let waited =
+                now.zip(waiting.since).map(|(now, since)| now.saturating_duration_since(since));
+            waited.is_none_or(|waited| waited < HOPELESS_AFTER)
+        };
+        let mut later = self.waiting.range(self.hopeful_from..);
+        let found = later.find(|(_, waiting)| hopeful(waiting));
+        let last = self.waiting.last_key_value().map_or(0, |(arrival, _)| arrival + 1);
+        self.hopeful_from = found.map_or(last, |(arrival, _)| *arrival);
+        let (_, waiting) = found.or_else(|| self.waiting.first_key_value())?;
+        Some(waiting.flight)
     }
 
     fn is_pressed(&self, now: Option<Instant>) -> bool {
@@ -147,3 +168,5 @@ impl Caller {
 
 /// Once the oldest of a caller has waited this long, the newest goes first.
 pub(super) const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);
+/// Under pressure what has waited this long is not preferred for its age any more.
+pub(super) const HOPELESS_AFTER: Duration = Duration::from_secs(5);

@@ -111,3 +111,37 @@ fn waits(tally: &Tally, priority: Priority) -> Vec<(f64, f64)> {
 const LONG: Duration = Duration::from_secs(180);
 /// 50 ms in the mean, one in a hundred twice as long.
 const FIFTY_MS: Spread = Spread::LogNormal { median: 0.0478, sigma: 0.3 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measure() {
+        for seed in 1..=10 {
+            let crowded = world(&Lab::default(), 140.0, crowding, seed);
+            let mut waits: Vec<f64> = crowded
+                .calls
+                .iter()
+                .filter(|call| call.is(Priority::Background) && call.good && call.arrived < LONG)
+                .filter_map(|call| {
+                    Some((call.started?.saturating_sub(call.arrived).as_secs_f64(), call.started?))
+                })
+                .filter(|(_, at)| *at < LONG)
+                .map(|(w, _)| w)
+                .collect();
+            waits.sort_by(f64::total_cmp);
+            let at = |q: f64| waits[((waits.len() - 1) as f64 * q) as usize];
+            println!(
+                "seed {seed}: n {} p50 {:.2} p90 {:.2} p95 {:.2} p99 {:.2} max {:.2} over5 {}",
+                waits.len(),
+                at(0.5),
+                at(0.9),
+                at(0.95),
+                at(0.99),
+                at(1.0),
+                waits.iter().filter(|w| **w > 5.0).count()
+            );
+        }
+    }
+}
