@@ -154,7 +154,7 @@ const CLASSES_MAX: usize = 32;
 /// Failures of a class before its share of them is trusted.
 const CLASS_FAILURES_MIN: u32 = 5;
 /// Calls of all other classes before they are trusted to be well.
-const REST_CALLS_MIN: u32 = 10;
+const REST_CALLS_MIN: u32 = 5;
 /// The largest share of failures of what is well.
 const WELL_SHARE_MAX: f64 = 0.1;
 /// How long a class is well before it joins again.
@@ -186,7 +186,8 @@ mod tests {
         };
         check(10, 0, 5, true);
         check(10, 0, 4, false);
-        check(9, 0, 50, false);
+        check(5, 0, 5, true);
+        check(4, 0, 50, false);
         check(0, 0, 50, false);
         check(18, 2, 5, true);
         check(18, 3, 50, false);

@@ -8,6 +8,7 @@
 )]
 
 mod flights;
+mod learning;
 mod queue;
 
 use std::time::{Duration, Instant};

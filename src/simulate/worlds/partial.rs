@@ -131,13 +131,13 @@ mod tests {
     /// PITFALLS A22, where nobody named the routes.
     #[test]
     fn dead_shard_that_nobody_named_does_not_hurt_the_others() {
-        for seed in 1..=5 {
+        for seed in 1..=10 {
             let tally = sharded(&Lab::default(), Scoping::Learned(3), seed);
             let healthy = tally.success_pct_of(|call| call.errand.route != 0);
             assert!(healthy >= 99.9, "seed {seed}: {healthy} %");
             let dead = tally.calls.iter().filter(|call| call.errand.route == 0 && !call.good);
             let sent = dead.filter(|call| call.started.is_some()).count();
-            assert!(sent <= 60, "seed {seed}: {sent} calls of the dead shard went out");
+            assert!(sent <= 40, "seed {seed}: {sent} calls of the dead shard went out");
         }
     }
 }

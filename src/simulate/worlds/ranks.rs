@@ -116,32 +116,17 @@ const FIFTY_MS: Spread = Spread::LogNormal { median: 0.0478, sigma: 0.3 };
 mod tests {
     use super::*;
 
+    /// PITFALLS A20: three background calls come for each that is served, behind foreground for ever.
     #[test]
-    fn measure() {
-        for seed in 1..=10 {
-            let crowded = world(&Lab::default(), 140.0, crowding, seed);
-            let mut waits: Vec<f64> = crowded
-                .calls
-                .iter()
-                .filter(|call| call.is(Priority::Background) && call.good && call.arrived < LONG)
-                .filter_map(|call| {
-                    Some((call.started?.saturating_sub(call.arrived).as_secs_f64(), call.started?))
-                })
-                .filter(|(_, at)| *at < LONG)
-                .map(|(w, _)| w)
-                .collect();
-            waits.sort_by(f64::total_cmp);
-            let at = |q: f64| waits[((waits.len() - 1) as f64 * q) as usize];
-            println!(
-                "seed {seed}: n {} p50 {:.2} p90 {:.2} p95 {:.2} p99 {:.2} max {:.2} over5 {}",
-                waits.len(),
-                at(0.5),
-                at(0.9),
-                at(0.95),
-                at(0.99),
-                at(1.0),
-                waits.iter().filter(|w| **w > 5.0).count()
-            );
-        }
+    fn background_that_is_served_has_waited_for_five_seconds_at_most() {
+        let crowded = world(&Lab::default(), 140.0, crowding, 1);
+        let background = crowded.calls.iter().filter(|call| call.is(Priority::Background));
+        let started = background.filter_map(|call| Some((call.arrived, call.started?)));
+        let waits = started.filter(|(_, at)| *at < LONG).map(|(came, at)| at - came);
+        let (short, long): (Vec<Duration>, Vec<Duration>) =
+            waits.partition(|wait| *wait <= Duration::from_secs(5));
+        assert!(short.len() > 1_900, "{} were served", short.len());
+        // A slot that nobody newer wants is not left idle for it.
+        assert!(long.len() <= 5, "{long:?}");
     }
 }
