@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[macro_use]
+mod verbs;
+
 mod breakers;
 mod builder;
 mod client;
@@ -41,7 +44,9 @@ pub use spillgate_actors::core::breaker::options::{
 pub use spillgate_actors::core::call::{Priority, Ticket};
 pub use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
+pub use spillgate_actors::course::Role;
 pub use spillgate_actors::deadline::Deadline;
+pub use spillgate_actors::decision::{Decision, DecisionKind};
 pub use spillgate_actors::error::Error;
 pub use spillgate_actors::fetch::{Body, Key};
 pub use spillgate_actors::messages::Drained;

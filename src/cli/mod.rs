@@ -13,6 +13,7 @@ mod request;
 mod setup;
 mod signals;
 mod simulate;
+mod told;
 mod trace;
 mod values;
 

@@ -150,6 +150,9 @@ fn trace_shows_phases_attempts_and_decisions() {
         "socket connect",
         "response wait",
         "retry in",
+        "began flight 1 as normal",
+        "attempt 2  sent: passed deadline, pace, rate, slot, budget, breaker",
+        "paid as a retry, 9 tokens left",
         "reused connection",
     ] {
         assert!(shown.contains(text), "expected `{text}` in\n{shown}");

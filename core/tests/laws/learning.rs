@@ -8,6 +8,8 @@ use spillgate_core::call::ScopeKey;
 use spillgate_core::learning::{Learning, Rule};
 use spillgate_core::window::Tally;
 
+use crate::{HISTORIES, cases};
+
 /// A call of a route.
 #[derive(Debug, Clone, Copy)]
 struct Call {
@@ -17,7 +19,7 @@ struct Call {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// A route is split off exactly when it fails and the rest of what shares the host's breaker is
     /// well; it joins again only once it has been well for five minutes; the table stays bounded.

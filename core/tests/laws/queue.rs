@@ -1,199 +1,73 @@
 //! The queue beside a list that is searched from end to end.
 
+pub(crate) mod naive;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spillgate_core::call::{CallerKey, FlightId, HostKey, Priority};
-use spillgate_core::queue::{Pushed, Queue, Standing};
+use spillgate_core::queue::{Queue, Standing as Place};
+
+use crate::queue::naive::{Entry, NaiveQueue, Standing};
+use crate::{HISTORIES, cases};
 
 /// One thing that happens to a queue.
 #[derive(Debug, Clone)]
-enum QueueStep {
-    /// In this lane, at this rank, by this caller.
-    Push(usize, usize, u64),
+enum Step {
+    Push(usize, Standing),
+    Pass(usize, Standing),
     Pop,
     Give(usize),
+    PutBack(Standing),
     Remove(prop::sample::Index),
-    Stand(prop::sample::Index, usize, u64),
+    Stand(prop::sample::Index, Standing),
     Slots(usize, u32),
+    Hold(usize, u64),
+    Unhold(usize),
+    Drop(usize),
+    Max(usize),
+    Tick(u64),
 }
 
-fn queue_step() -> impl Strategy<Value = QueueStep> {
+/// Two ranks in three are the same, and two callers in three, so that they meet.
+fn standing() -> impl Strategy<Value = Standing> {
+    let rank = prop_oneof![Just(2_usize), 0_usize..4];
+    (rank, prop_oneof![Just(1_u64), 0_u64..4])
+}
+
+fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        4 => (0_usize..3, 0_usize..4, 0_u64..4)
-            .prop_map(|(lane, rank, caller)| QueueStep::Push(lane, rank, caller)),
-        3 => Just(QueueStep::Pop),
-        2 => (0_usize..3).prop_map(QueueStep::Give),
-        1 => index().prop_map(QueueStep::Remove),
-        1 => (index(), 0_usize..4, 0_u64..4)
-            .prop_map(|(which, rank, caller)| QueueStep::Stand(which, rank, caller)),
-        1 => (0_usize..3, 0_u32..4).prop_map(|(lane, slots)| QueueStep::Slots(lane, slots)),
+        16 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Push(lane, standing)),
+        1 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Pass(lane, standing)),
+        12 => Just(Step::Pop),
+        8 => (0_usize..3).prop_map(Step::Give),
+        2 => standing().prop_map(Step::PutBack),
+        3 => index().prop_map(Step::Remove),
+        3 => (index(), standing()).prop_map(|(which, standing)| Step::Stand(which, standing)),
+        3 => (0_usize..3, 0_u32..4).prop_map(|(lane, slots)| Step::Slots(lane, slots)),
+        2 => (0_usize..3, 0_u64..800).prop_map(|(lane, ms)| Step::Hold(lane, ms)),
+        1 => (0_usize..3).prop_map(Step::Unhold),
+        2 => (0_usize..3).prop_map(Step::Drop),
+        1 => (1_usize..20).prop_map(Step::Max),
+        5 => (0_u64..700).prop_map(Step::Tick),
     ]
 }
 
-/// What waits, as the list has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    flight: FlightId,
-    lane: usize,
-    rank: usize,
-    caller: u64,
-}
-
-/// A queue as a plain list, oldest first, that is searched from end to end.
-struct NaiveQueue {
-    waiting: Vec<Entry>,
-    /// For each lane and rank, who is next.
-    rings: [[Vec<u64>; 4]; 3],
-    running: [u32; 3],
-    slots: [u32; 3],
-    turns: u64,
-    passed: [u64; 3],
-}
-
-impl NaiveQueue {
-    fn push(&mut self, entry: Entry, queue_max: usize) -> Pushed {
-        let mut pushed = Pushed::Queued;
-        if self.waiting.len() >= queue_max {
-            let Some(shed) = self.sheddable(entry) else { return Pushed::Full };
-            pushed = Pushed::Shed(shed);
-            self.remove(shed);
-        }
-        self.waiting.push(entry);
-        self.join(entry);
-        pushed
-    }
-
-    fn sheddable(&self, entry: Entry) -> Option<FlightId> {
-        let least = self.waiting.iter().map(|other| other.rank).max()?;
-        let crowd: Vec<Entry> =
-            self.waiting.iter().copied().filter(|other| other.rank == least).collect();
-        let of = |caller| crowd.iter().filter(|other| other.caller == caller).count();
-        let most = crowd.iter().map(|other| of(other.caller)).max()?;
-        let newest = crowd.iter().rfind(|other| of(other.caller) == most)?;
-        let yields = least > entry.rank || (least == entry.rank && most > of(entry.caller) + 1);
-        yields.then_some(newest.flight)
-    }
-
-    fn join(&mut self, entry: Entry) {
-        let ring = &mut self.rings[entry.lane][entry.rank];
-        if !ring.contains(&entry.caller) {
-            ring.push(entry.caller);
-        }
-    }
-
-    fn remove(&mut self, flight: FlightId) {
-        let at = self.waiting.iter().position(|entry| entry.flight == flight).expect("it waits");
-        let entry = self.waiting.remove(at);
-        let twin = |other: &Entry| Entry { flight, ..*other } == entry;
-        if !self.waiting.iter().any(twin) {
-            self.rings[entry.lane][entry.rank].retain(|caller| *caller != entry.caller);
-        }
-    }
-
-    fn stand(&mut self, which: usize, rank: usize, caller: u64) {
-        let before = self.waiting[which];
-        let entry = Entry { rank, caller, ..before };
-        if entry != before {
-            self.remove(before.flight);
-            self.waiting.insert(which, entry);
-            self.join(entry);
-        }
-    }
-
-    fn pop(&mut self) -> Option<FlightId> {
-        let ready = |entry: &&Entry| self.running[entry.lane] < self.slots[entry.lane];
-        let best = self.waiting.iter().filter(ready).map(|entry| entry.rank).min()?;
-        let first = |rank| move |entry: &&Entry| entry.rank == rank;
-        let mut pick = *self.waiting.iter().filter(ready).find(first(best))?;
-        if self.turns % 10 == 9 {
-            let other = self.waiting.iter().filter(ready).find(|entry| entry.rank > best);
-            pick = other.copied().unwrap_or(pick);
-        }
-        let (lane, mut rank) = (pick.lane, pick.rank);
-        let mine: Vec<_> = self.waiting.iter().filter(|entry| entry.lane == lane).collect();
-        let is_most_urgent = mine.iter().all(|entry| entry.rank >= rank);
-        if let Some(other) = mine.iter().find(|entry| entry.rank > rank)
-            && is_most_urgent
-        {
-            self.passed[lane] = (self.passed[lane] + 1) % 10;
-            rank = if self.passed[lane] == 0 { other.rank } else { rank };
-        }
-        if !is_most_urgent {
-            self.passed[lane] = 0;
-        }
-        self.turns += 1;
-        self.running[lane] += 1;
-        let ring = &mut self.rings[lane][rank];
-        ring.rotate_left(1);
-        let caller = *ring.last()?;
-        let own = |entry: &&&Entry| (entry.rank, entry.caller) == (rank, caller);
-        let flight = mine.iter().find(own)?.flight;
-        self.remove(flight);
-        Some(flight)
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// The queue does what a list would do that is searched from end to end.
     #[test]
     fn queue_is_a_sorted_list(
-        steps in prop::collection::vec(queue_step(), 1..300),
+        steps in prop::collection::vec(step(), 1..160),
         queue_max in 1_usize..20,
     ) {
-        let lanes: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
-        let mut queue = Queue::new(queue_max);
-        lanes.iter().for_each(|lane| queue.set_lane(lane, 2));
-        let mut naive = NaiveQueue {
-            waiting: Vec::new(),
-            rings: Default::default(),
-            running: [0; 3],
-            slots: [2; 3],
-            turns: 0,
-            passed: [0; 3],
-        };
+        let mut pair = Pair::new(queue_max);
         for (n, step) in (0_u64..).zip(steps) {
-            match step {
-                QueueStep::Push(lane, rank, caller) => {
-                    let pushed = queue.push(FlightId(n), &lanes[lane], standing(rank, caller));
-                    let entry = Entry { flight: FlightId(n), lane, rank, caller };
-                    prop_assert_eq!(pushed, naive.push(entry, queue_max));
-                }
-                QueueStep::Pop => prop_assert_eq!(queue.pop(), naive.pop()),
-                QueueStep::Give(lane) if naive.running[lane] > 0 => {
-                    queue.give(&lanes[lane]);
-                    naive.running[lane] -= 1;
-                }
-                QueueStep::Remove(which) if !naive.waiting.is_empty() => {
-                    let flight = naive.waiting[which.index(naive.waiting.len())].flight;
-                    naive.remove(flight);
-                    queue.remove(flight);
-                    queue.remove(flight);
-                }
-                QueueStep::Stand(which, rank, caller) if !naive.waiting.is_empty() => {
-                    let which = which.index(naive.waiting.len());
-                    queue.stand(naive.waiting[which].flight, standing(rank, caller));
-                    naive.stand(which, rank, caller);
-                }
-                QueueStep::Slots(lane, slots_max) => {
-                    queue.set_lane(&lanes[lane], slots_max);
-                    naive.slots[lane] = slots_max;
-                }
-                QueueStep::Give(_) | QueueStep::Remove(_) | QueueStep::Stand(..) => {}
-            }
-            prop_assert_eq!(queue.len(), naive.waiting.len());
-            for (lane, key) in lanes.iter().enumerate() {
-                let of = |rank| {
-                    let here = |entry: &&Entry| (entry.lane, entry.rank) == (lane, rank);
-                    naive.waiting.iter().filter(here).count()
-                };
-                prop_assert_eq!(queue.depth(key), [of(0), of(1), of(2), of(3)]);
-                prop_assert_eq!(queue.running(key), naive.running[lane]);
-            }
+            pair.step(FlightId(n), &step);
+            pair.compare();
         }
     }
 
@@ -217,7 +91,7 @@ proptest! {
             queue.tick(now);
             if let Some((caller, flights)) = step {
                 for flight in (10 * n..).take(flights).map(FlightId) {
-                    queue.push(flight, &lane, standing(2, caller));
+                    queue.push(flight, &lane, place((2, caller)));
                     waiting.insert(flight, caller);
                 }
                 continue;
@@ -240,8 +114,159 @@ proptest! {
     }
 }
 
-fn standing(rank: usize, caller: u64) -> Standing {
-    Standing { rank: Priority::ALL[rank], caller: CallerKey(caller) }
+struct Pair {
+    keys: [HostKey; 3],
+    queue: Queue,
+    naive: NaiveQueue,
+    now: Instant,
+    /// Those that have a slot.
+    running: Vec<Entry>,
+}
+
+impl Pair {
+    fn new(queue_max: usize) -> Self {
+        let mut pair = Self {
+            keys: ["a".into(), "b".into(), "c".into()],
+            queue: Queue::new(queue_max),
+            naive: NaiveQueue::new(queue_max),
+            now: Instant::now(),
+            running: Vec::new(),
+        };
+        for lane in 0..2 {
+            pair.queue.set_lane(&pair.keys[lane], 2);
+            pair.naive.set_lane(lane, 2);
+        }
+        pair
+    }
+
+    fn step(&mut self, flight: FlightId, step: &Step) {
+        let (queue, naive, keys) = (&mut self.queue, &mut self.naive, &self.keys);
+        match *step {
+            Step::Push(lane, standing) => {
+                let pushed = queue.push(flight, &keys[lane], place(standing));
+                assert_eq!(pushed, naive.push(flight, lane, standing));
+            }
+            Step::Pass(lane, standing) => {
+                queue.pass(flight, &keys[lane], place(standing));
+                naive.pass(flight, lane, standing);
+            }
+            Step::Pop => {
+                let popped = naive.pop();
+                assert_eq!(queue.pop(), popped.map(|entry| entry.flight));
+                self.running.extend(popped);
+            }
+            Step::Give(lane) => {
+                if let Some(at) = self.running.iter().position(|entry| entry.lane == lane) {
+                    self.running.swap_remove(at);
+                    queue.give(&keys[lane]);
+                    naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
+                }
+            }
+            Step::PutBack(standing) => {
+                if let Some(Entry { flight, lane, arrival, .. }) = self.running.pop() {
+                    queue.give(&keys[lane]);
+                    naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
+                    queue.put_back(flight, &keys[lane], place(standing), arrival);
+                    naive.put_back(flight, lane, standing, arrival);
+                }
+            }
+            Step::Remove(which) if !naive.waiting.is_empty() => {
+                let flight = naive.waiting[which.index(naive.waiting.len())].flight;
+                naive.remove(flight);
+                queue.remove(flight);
+                queue.remove(flight);
+            }
+            Step::Stand(which, standing) if !naive.waiting.is_empty() => {
+                let flight = naive.waiting[which.index(naive.waiting.len())].flight;
+                naive.stand(flight, standing);
+                queue.stand(flight, place(standing));
+            }
+            Step::Remove(_) | Step::Stand(..) => {}
+            Step::Slots(..)
+            | Step::Hold(..)
+            | Step::Unhold(_)
+            | Step::Drop(_)
+            | Step::Max(_)
+            | Step::Tick(_) => self.arrange(step),
+        }
+    }
+
+    /// What changes the lanes and not who waits.
+    fn arrange(&mut self, step: &Step) {
+        let (queue, naive, keys) = (&mut self.queue, &mut self.naive, &self.keys);
+        match *step {
+            Step::Slots(lane, slots) => {
+                queue.set_lane(&keys[lane], slots);
+                naive.set_lane(lane, slots);
+            }
+            Step::Hold(lane, ms) => {
+                let until = self.now + Duration::from_millis(ms);
+                queue.hold(&keys[lane], until);
+                naive.hold(lane, until);
+            }
+            Step::Unhold(lane) => {
+                queue.unhold(&keys[lane]);
+                naive.lanes.get_mut(&lane).into_iter().for_each(|lane| lane.held = None);
+            }
+            Step::Drop(lane) => {
+                queue.drop_lane(&keys[lane]);
+                naive.drop_lane(lane);
+            }
+            Step::Max(queue_max) => {
+                queue.set_max(queue_max);
+                naive.queue_max = queue_max;
+            }
+            Step::Tick(ms) => {
+                self.now += Duration::from_millis(ms);
+                queue.tick(self.now);
+                naive.tick(self.now);
+            }
+            Step::Push(..)
+            | Step::Pass(..)
+            | Step::Pop
+            | Step::Give(_)
+            | Step::PutBack(_)
+            | Step::Remove(_)
+            | Step::Stand(..) => {}
+        }
+    }
+
+    fn compare(&self) {
+        let (queue, naive) = (&self.queue, &self.naive);
+        assert_eq!(
+            (queue.len(), queue.is_empty()),
+            (naive.waiting.len(), naive.waiting.is_empty())
+        );
+        assert_eq!(queue.lanes(), naive.lanes.len());
+        let release = naive.lanes.values().filter_map(|lane| lane.held).min();
+        assert_eq!(queue.next_release(), release);
+        for entry in &naive.waiting {
+            assert_eq!(queue.arrival(entry.flight), Some(entry.arrival));
+            assert!(queue.contains(entry.flight));
+        }
+        assert!(self.running.iter().all(|entry| !queue.contains(entry.flight)));
+        for (lane, key) in self.keys.iter().enumerate() {
+            let known = naive.lanes.get(&lane);
+            let mut mine: Vec<Entry> =
+                naive.waiting.iter().filter(|entry| entry.lane == lane).copied().collect();
+            let of = |rank| mine.iter().filter(|entry| entry.rank == rank).count();
+            assert_eq!(queue.depth(key), [of(0), of(1), of(2), of(3)]);
+            mine.sort_by_key(|entry| entry.rank);
+            assert!(queue.waiting(key).eq(mine.iter().map(|entry| entry.flight)));
+            assert_eq!(queue.running(key), known.map_or(0, |lane| lane.running));
+            assert_eq!(queue.slots_max(key), known.map_or(0, |lane| lane.slots));
+            assert_eq!(queue.held_until(key), known.and_then(|lane| lane.held));
+            assert_eq!(queue.has_lane(key), known.is_some());
+            assert_eq!(queue.is_clear(key), naive.is_clear(lane));
+            for standing in (0..4).flat_map(|rank| [(rank, 1), (rank, 3)]) {
+                assert_eq!(queue.ahead(key, place(standing)), naive.ahead(lane, standing));
+            }
+        }
+    }
+}
+
+fn place((rank, caller): Standing) -> Place {
+    Place { rank: Priority::ALL[rank], caller: CallerKey(caller) }
 }
 
 const CALLERS: u64 = 6;
