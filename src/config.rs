@@ -9,12 +9,13 @@ pub mod overrides;
 pub mod pattern;
 pub mod settings;
 
+mod chaos;
 mod env;
 mod explain;
-mod near;
+pub(crate) mod near;
 mod patch;
 mod place;
-mod route;
+pub(crate) mod route;
 mod section;
 mod shape;
 mod source;
@@ -38,7 +39,9 @@ use patch::{PolicyPatch, put};
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use settings::{CallDefaults, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings};
+use settings::{
+    CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
+};
 use shape::{
     CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, LimitsShape, ProtocolShape,
     TelemetryShape,
@@ -61,6 +64,9 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Where spans go, and what must not be in them.
     pub telemetry: TelemetrySettings,
+    /// Faults to inject, which do nothing unless
+    /// [`chaos_from_config`](crate::ClientBuilder::chaos_from_config) or a flag asks for them.
+    pub chaos: Vec<ChaosSettings>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -74,7 +80,9 @@ impl Config {
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
         let (file_hosts, mut problems) = section::read(&shape.host, &places);
-        let mut config = Self { file_hosts, places, ..Self::default() };
+        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        problems.extend(slips);
+        let mut config = Self { file_hosts, chaos, places, ..Self::default() };
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
         // Checks would only repeat what a slip or a lost section already said.

@@ -2,6 +2,7 @@
 
 mod breakers;
 mod builder;
+mod chaos;
 mod client;
 pub mod config;
 mod context;
@@ -24,6 +25,7 @@ pub mod cli;
 
 pub use breakers::{Breaker, BreakerHandle, BreakerOpened, Breakers};
 pub use builder::ClientBuilder;
+pub use chaos::{Chaos, ChaosSpecError, Fault, Injected};
 pub use client::Client;
 pub use config::Config;
 pub use config::overrides::HostOverrides;

@@ -146,7 +146,7 @@ impl Work {
         let Some((outturn, record)) = brought else { return };
         let status = record.status.and_then(|status| StatusCode::from_u16(status).ok());
         self.story.last_status = status.or(self.story.last_status);
-        self.story.attempts.push(record);
+        self.story.tried(record);
         self.outturn = Some(outturn);
     }
 
@@ -157,9 +157,7 @@ impl Work {
 
     /// Remembers a decision, up to a bound.
     pub(crate) fn decided(&mut self, at: Instant, text: String) {
-        if self.story.decisions.len() < DECISIONS_MAX {
-            self.story.decisions.push(Decision { at, text });
-        }
+        self.story.decided(at, text);
     }
 
     /// When the upstream wants to be asked again: as it was understood, or as its last answer says.
@@ -175,6 +173,20 @@ impl Work {
 }
 
 impl Story {
+    /// Remembers an attempt, and that a fault was injected into it.
+    fn tried(&mut self, record: Arc<AttemptRecord>) {
+        if let Some(fault) = &record.chaos {
+            self.decided(record.began, format!("chaos: {fault}"));
+        }
+        self.attempts.push(record);
+    }
+
+    fn decided(&mut self, at: Instant, text: String) {
+        if self.decisions.len() < DECISIONS_MAX {
+            self.decisions.push(Decision { at, text });
+        }
+    }
+
     fn end_waiting(&mut self, now: Instant) {
         let Some(Waiting { since, asleep_until }) = self.waiting.take() else { return };
         let mut push = |cause, from: Instant, to: Instant| {
@@ -207,7 +219,7 @@ impl Caller {
         if let Some(trial) = story.current.take() {
             let (error, status, goes_on) = (end.error, end.status, end.goes_on);
             let ending = Ending { status, error, goes_on, ..Ending::default() };
-            story.attempts.push(trial.record(now, ending));
+            story.tried(trial.record(now, ending));
         }
         if self.leader.is_some() {
             // Its own waiting is the whole call; the flight's waits belong to the leader's span.

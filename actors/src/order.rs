@@ -144,6 +144,7 @@ impl Trial {
             request_bytes,
             response_bytes: ending.response_bytes,
             probe: ending.probe,
+            chaos: self.marks.injected().cloned(),
             goes_on: ending.goes_on,
         })
     }

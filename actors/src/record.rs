@@ -178,6 +178,8 @@ pub struct AttemptRecord {
     pub response_bytes: u64,
     /// Whether it was a breaker's probe.
     pub probe: bool,
+    /// The fault that was injected into it, in words.
+    pub chaos: Option<Arc<str>>,
     /// Whether it went on for other callers when this was recorded: a [`FlightRecord`] tells its end.
     pub goes_on: bool,
 }

@@ -10,6 +10,7 @@ use spillgate_actors::core::limit::LimitKind;
 use spillgate_actors::core::policy::HostPolicy;
 use url::Url;
 
+use crate::cli::chaos;
 use crate::cli::failure::Failure;
 use crate::cli::paper::print;
 use crate::cli::values::method;
@@ -64,6 +65,7 @@ pub(crate) fn config(args: &ConfigArgs) -> ExitCode {
 fn checked(args: &CheckArgs) -> Result<String, Failure> {
     let file = args.file.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
     let config = file.with_environment()?;
+    chaos::warn_if_inert(&config);
     let Some(text) = &args.explain else {
         let name = args.file.as_ref().map_or_else(
             || "built-in defaults and environment".to_owned(),

@@ -46,6 +46,7 @@ pub(crate) fn of_attempt(attempt: &AttemptRecord, route: Option<&Arc<str>>) -> V
         KeyValue::new("spillgate.attempt", i64::from(attempt.n)),
         KeyValue::new("spillgate.probe", attempt.probe),
     ]);
+    attributes.extend(attempt.chaos.clone().map(|fault| KeyValue::new("spillgate.chaos", fault)));
     attributes.extend(route.cloned().map(|route| KeyValue::new("url.template", route)));
     if attempt.resend > 0 {
         attributes.push(KeyValue::new("http.request.resend_count", i64::from(attempt.resend)));

@@ -11,6 +11,7 @@ mod alone;
 mod basics;
 mod bench;
 mod breaking;
+mod chaos;
 mod command;
 mod commands;
 mod deadlines;

@@ -67,6 +67,7 @@ fn of_attempt(attempt: &AttemptRecord, at: &impl Fn(Instant) -> f64) -> Value {
         "request_bytes": attempt.request_bytes,
         "response_bytes": attempt.response_bytes,
         "probe": attempt.probe,
+        "chaos": attempt.chaos.as_deref(),
         "phases": phases.collect::<Vec<Value>>(),
     })
 }

@@ -122,6 +122,7 @@ fn note(attempt: &AttemptRecord) -> String {
     if attempt.probe {
         parts.push("probe".to_owned());
     }
+    parts.extend(attempt.chaos.as_ref().map(|fault| format!("chaos: {fault}")));
     parts.join(", ")
 }
 

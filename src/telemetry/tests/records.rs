@@ -125,6 +125,7 @@ fn attempt(
         request_bytes: Some(0),
         response_bytes: 512,
         probe: false,
+        chaos: None,
         goes_on: false,
     }
 }
