@@ -14,7 +14,8 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
-use crate::chaos::{Chaos, ChaosTransport, Injector};
+use crate::chaos::Chaos;
+use crate::chaos::injector::{ChaosTransport, Injector};
 use crate::client::Client;
 use crate::config::Config;
 use crate::config::overrides::HostOverrides;

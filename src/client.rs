@@ -15,7 +15,7 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
-use crate::chaos::Injected;
+use crate::chaos::injector::Injected;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::lifecycle::{Debounced, Scope};

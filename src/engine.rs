@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use spillgate_actors::door::Door;
 
-use crate::chaos::Injector;
+use crate::chaos::injector::Injector;
 use crate::telemetry::reporter::{Observer, Reporter};
 
 /// The threads of one client, which run until the last clone of it is gone or it is shut down.

@@ -25,7 +25,9 @@ pub mod cli;
 
 pub use breakers::{Breaker, BreakerHandle, BreakerOpened, Breakers};
 pub use builder::ClientBuilder;
-pub use chaos::{Chaos, ChaosSpecError, Fault, Injected};
+pub use chaos::injector::Injected;
+pub use chaos::spec::ChaosSpecError;
+pub use chaos::{Chaos, Fault};
 pub use client::Client;
 pub use config::Config;
 pub use config::overrides::HostOverrides;
@@ -45,10 +47,11 @@ pub use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState,
 pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 pub use spillgate_actors::deadline::Deadline;
 pub use spillgate_actors::error::Error;
-pub use spillgate_actors::fetch::{Body, Key};
+pub use spillgate_actors::fetch::Key;
 pub use spillgate_actors::messages::Drained;
 pub use spillgate_actors::record::{CallRecord, JournalEntry};
 pub use spillgate_actors::report::{CallReport, PhaseTimes};
+pub use spillgate_actors::request_body::Body;
 pub use spillgate_actors::seams::Judgement;
 pub use spillgate_actors::snapshot::{BreakerSnapshot, HostSnapshot, Snapshot};
 pub use telemetry::options::{OtlpProtocol, TelemetryError, TelemetryOptions};

@@ -26,9 +26,9 @@ use crate::messages::{
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
+use crate::replay::Replay;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
-use crate::transport::BodyStream;
 
 /// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
@@ -45,6 +45,8 @@ pub(crate) struct Host {
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// The streamed body of the attempt that brought it, to be sent again.
+    returned: Option<Replay>,
     latency: Latency,
     settled: u64,
     timer: Timer,
@@ -52,7 +54,7 @@ pub(crate) struct Host {
 
 struct Offered {
     trial: Arc<Trial>,
-    once: Option<BodyStream>,
+    once: Option<Replay>,
     deadline: Instant,
 }
 
@@ -86,6 +88,7 @@ impl Host {
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
+            returned: None,
             latency: Latency::default(),
             settled: 0,
             timer: Timer::default(),
@@ -150,7 +153,7 @@ impl Host {
         {
             card.refusals.fetch_add(1, Relaxed);
         }
-        let once = offered.and_then(|offered| offered.once);
+        let once = offered.and_then(|offered| offered.once).or(self.returned.take());
         let brought = self.brought.take();
         if let Some(coordinator) = self.demand.report.upgrade() {
             coordinator.do_send(Report { attempt, verdict, brought, once });
@@ -273,10 +276,12 @@ impl Handler<Settled> for Host {
 
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
-        let Settled { attempt, evidence, outturn, record } = settled;
+        let Settled { attempt, evidence, outturn, record, once } = settled;
         self.brought = Some((outturn, record));
+        self.returned = once;
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;
+        self.returned = None;
     }
 }
 

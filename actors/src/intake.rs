@@ -8,10 +8,12 @@ use std::time::Instant;
 use crate::address;
 use crate::deadline::DeadlineWish;
 use crate::error::Error;
-use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
+use crate::fetch::{Fetch, RepeatWish, Sharing};
 use crate::hostname::HostName;
 use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
+use crate::replay::{REPLAY_MAX, Replay};
+use crate::request_body::Body;
 use crate::seams::Seams;
 use crate::userinfo;
 use http::Method;
@@ -31,7 +33,8 @@ pub(crate) fn prepare(
     let began = Instant::now();
     let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
-    let (body, once) = split(std::mem::take(&mut fetch.body));
+    let kept_max = fetch.wishes.replay_max.unwrap_or(REPLAY_MAX);
+    let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
     let (target, route) = target_of(&fetch, &host, &plan);
     let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
@@ -42,7 +45,7 @@ pub(crate) fn prepare(
         priority: wishes.priority,
         deadline: deadline_of(&fetch, &plan, began),
         key: None,
-        repeat: repeat_of(&fetch, &plan, once.is_some()),
+        repeat: repeat_of(&fetch, &plan),
         attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
         timeout: Some(timeouts.attempt),
         breaker: wishes.breaker,
@@ -160,10 +163,9 @@ fn deadline_of(fetch: &Fetch, plan: &CallPlan, began: Instant) -> Instant {
     fetch.wishes.parent_deadline.map_or(own, |parent| own.min(parent.instant()))
 }
 
-fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
+fn repeat_of(fetch: &Fetch, plan: &CallPlan) -> Repeat {
     let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
     match (fetch.wishes.repeat, plan.repeat) {
-        _ if once => Repeat::Never,
         (RepeatWish::Forbidden, _) => Repeat::Never,
         (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
             Repeat::Always
@@ -173,11 +175,11 @@ fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
     }
 }
 
-fn split(body: Body) -> (Payload, Option<crate::transport::BodyStream>) {
+fn split(body: Body, kept_max: usize) -> (Payload, Option<Replay>) {
     match body {
         Body::Empty => (Payload::Empty, None),
         Body::Bytes(bytes) => (Payload::Bytes(bytes), None),
-        Body::Stream(stream) => (Payload::Once, Some(stream)),
+        Body::Stream(stream) => (Payload::Once, Some(Replay::new(stream, kept_max))),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::answer::Head;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
-use crate::transport::{BodyStream, Connection, TransportError};
+use crate::replay::Replay;
+use crate::transport::{Connection, TransportError};
 
 /// A call that passed the checks at the door.
 pub(crate) struct Prepared {
@@ -23,8 +24,8 @@ pub(crate) struct Prepared {
     pub(crate) spec: CallSpec,
     /// What is sent.
     pub(crate) order: Order,
-    /// A body that can be sent only once.
-    pub(crate) once: Option<BodyStream>,
+    /// A body that streams once.
+    pub(crate) once: Option<Replay>,
     /// Who asked.
     pub(crate) origin: Origin,
     /// The breaker of a route that the configuration gives one of its own.
@@ -53,7 +54,7 @@ pub(crate) enum Payload {
     Empty,
     /// Whole.
     Bytes(Bytes),
-    /// A stream that is kept elsewhere and sent once.
+    /// A stream that is kept elsewhere, and goes from attempt to attempt.
     Once,
 }
 

@@ -5,8 +5,8 @@
 //! `spillgate_core::chaos`.
 
 mod body;
-mod injector;
-mod spec;
+pub(crate) mod injector;
+pub(crate) mod spec;
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,10 +20,6 @@ use crate::config::Config;
 use crate::config::pattern::HostPattern;
 use crate::config::route::RoutePattern;
 use crate::config::settings::ChaosSettings;
-
-pub use self::injector::Injected;
-pub(crate) use self::injector::{ChaosTransport, Injector};
-pub use self::spec::ChaosSpecError;
 
 /// Faults to inject, each into a share of the attempts; the same seed and the same order of attempts
 /// bring the same faults.

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use crate::chaos::Chaos;
+use crate::chaos::spec::ChaosSpecError;
 use crate::cli::failure::Failure;
 use crate::config::Config;
 
@@ -25,7 +26,7 @@ pub(crate) fn wish(text: &str) -> Result<Wish, String> {
 
 /// Reads chaos in one line.
 pub(crate) fn line(text: &str) -> Result<Chaos, String> {
-    text.parse().map_err(|error: crate::chaos::ChaosSpecError| match error.hint() {
+    text.parse().map_err(|error: ChaosSpecError| match error.hint() {
         Some(hint) => format!("{error}\nhint: {hint}"),
         None => format!("{error}\nhint: such as --chaos {EXAMPLE}"),
     })

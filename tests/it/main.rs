@@ -10,6 +10,7 @@
 mod alone;
 mod basics;
 mod bench;
+mod bodies;
 mod breaking;
 mod chaos;
 mod command;

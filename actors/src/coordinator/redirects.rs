@@ -30,6 +30,7 @@ impl Work {
             body: match self.order.body {
                 Payload::Empty => BodyState::Absent,
                 Payload::Bytes(_) => BodyState::Replayable,
+                Payload::Once if self.once.is_some() => BodyState::Replayable,
                 Payload::Once => BodyState::OneShot,
             },
         };
@@ -58,7 +59,10 @@ impl Work {
         }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
-            NextBody::Dropped => Payload::Empty,
+            NextBody::Dropped => {
+                self.once = None;
+                Payload::Empty
+            }
         };
         self.decided(now, format!("redirected to {host}"));
         let order = Order {

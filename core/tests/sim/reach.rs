@@ -98,7 +98,7 @@ impl Reach {
         match finality {
             Finality::Settled | Finality::DeviceOffline => {}
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
-            Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
+            Finality::NotRepeatable | Finality::BodyGone => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),
             Finality::DeadlineNear { .. } => self.hit(Mark::DeadlineNear),
             Finality::CircuitOpen => self.hit(Mark::SleeperWoken),
