@@ -197,7 +197,11 @@ impl ClientBuilder {
         } else {
             self.chaos
         };
-        let (transport, injector) = with_chaos(transport, &chaos)?;
+        let injector = injector_of(&chaos)?;
+        let transport = match &injector {
+            Some(injector) => Arc::new(ChaosTransport::new(transport, injector.clone())),
+            None => transport,
+        };
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
@@ -222,17 +226,13 @@ impl ClientBuilder {
     }
 }
 
-/// The transport with faults injected, if there are any.
-fn with_chaos(
-    transport: Arc<dyn Transport>,
-    chaos: &Chaos,
-) -> Result<(Arc<dyn Transport>, Option<Arc<Injector>>), Error> {
+/// What injects faults, if there are any.
+fn injector_of(chaos: &Chaos) -> Result<Option<Arc<Injector>>, Error> {
     if chaos.is_empty() {
-        return Ok((transport, None));
+        return Ok(None);
     }
-    let injector = Arc::new(Injector::new(chaos)?);
     tracing::warn!("chaos is on: faults are injected into this client's attempts");
-    Ok((Arc::new(ChaosTransport::new(transport, injector.clone())), Some(injector)))
+    Ok(Some(Arc::new(Injector::new(chaos)?)))
 }
 
 fn reqwest_of(config: &Config, mut options: TransportOptions) -> Result<Arc<dyn Transport>, Error> {

@@ -15,7 +15,7 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
-use crate::chaos::injector::Injected;
+use crate::chaos::injector::{Injected, Injector};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::lifecycle::{Debounced, Scope};
@@ -113,7 +113,7 @@ impl Client {
 
     /// The faults that are injected, and how often each was; none unless chaos was asked for.
     pub fn injected(&self) -> Vec<Injected> {
-        self.engine.chaos().map(|chaos| chaos.injected()).unwrap_or_default()
+        self.engine.chaos().map(Injector::injected).unwrap_or_default()
     }
 
     /// Injects no more faults from here on, for good; what hangs already hangs on.

@@ -82,7 +82,7 @@ impl Config {
         let (file_hosts, mut problems) = section::read(&shape.host, &places);
         let (chaos, slips) = chaos::read(&shape.chaos, &places);
         problems.extend(slips);
-        let mut config = Self { file_hosts, chaos, places, ..Self::default() };
+        let mut config = Self { chaos, file_hosts, places, ..Self::default() };
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
         // Checks would only repeat what a slip or a lost section already said.
