@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::bench::{at_rest, client, drill, guarded, hits, quick, scope_of, spawn};
+use crate::bench::{PATIENCE, at_rest, client, drill, guarded, hits, quick, scope_of, spawn};
 
 type Piece = Result<Bytes, std::io::Error>;
 
@@ -109,11 +109,11 @@ async fn early_refusal_calls_the_stream_back_from_its_connection() {
     pieces.send("one ").unwrap();
     let url = format!("http://{}/", upstream.local_addr().unwrap());
     let call = spawn(client.put(url).body_stream(body).allow_retry());
-    let (mut first, _) = upstream.accept().await.unwrap();
+    let mut first = accept(&upstream).await;
     read_until(&mut first, "one ").await;
     first.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     // The first connection stays open at this end: only the client can take the body from it.
-    let (mut second, _) = upstream.accept().await.unwrap();
+    let mut second = accept(&upstream).await;
     pieces.send("two").unwrap();
     drop(pieces);
     read_until(&mut second, "0\r\n\r\n").await;
@@ -182,6 +182,11 @@ async fn read_until(socket: &mut TcpStream, text: &str) {
     while !String::from_utf8_lossy(&seen).contains(text) {
         assert!(socket.read_buf(&mut seen).await.unwrap() > 0, "it ended before `{text}`");
     }
+}
+
+async fn accept(upstream: &TcpListener) -> TcpStream {
+    let accepted = tokio::time::timeout(PATIENCE, upstream.accept()).await;
+    accepted.expect("it connects").unwrap().0
 }
 
 /// 16 KiB.
