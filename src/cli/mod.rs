@@ -6,6 +6,7 @@ mod demo;
 mod drill;
 mod end;
 mod exit;
+mod explained;
 mod failure;
 mod fetch;
 mod manual;
@@ -14,6 +15,7 @@ mod request;
 mod setup;
 mod signals;
 mod simulate;
+mod told;
 mod trace;
 mod values;
 

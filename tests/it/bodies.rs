@@ -52,8 +52,9 @@ async fn big_stream_goes_out_whole_and_is_not_sent_again() {
     let call = || client.put(drill.url("/status/503")).body_stream(text(&pieces)).allow_retry();
     let answer = call().send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.report().attempts, drill.hits()), (503, 1, 1));
-    let decisions = answer.report().decisions;
-    assert!(decisions[0].text.contains("more of the body was sent"), "{decisions:?}");
+    let decisions = answer.report().decisions();
+    let mut told = decisions.iter().map(ToString::to_string);
+    assert!(told.any(|text| text.contains("more of the body was sent")), "{decisions:?}");
     assert_eq!(received(&drill), [(1 << 20, *blake3_of(&pieces).as_bytes())]);
     // One byte more than is kept, and exactly what is.
     for (kept_max, attempts) in [((1 << 20) - 1, 1), (1 << 20, 4)] {
