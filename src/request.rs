@@ -119,6 +119,13 @@ impl RequestBuilder {
         self.map(|fetch| fetch.priority(priority))
     }
 
+    /// Says on whose behalf it is sent, such as a tenant: of the calls to a host that are equally
+    /// urgent, each caller's take turns. Those that name none are one caller's. The name is shown
+    /// nowhere.
+    pub fn caller(self, caller: impl Into<Arc<str>>) -> Self {
+        self.map(|fetch| fetch.caller(caller))
+    }
+
     /// Gives the path a low-cardinality name, such as `/users/{id}`: spans, metrics and the scope of
     /// the breaker use it.
     pub fn route(self, route: impl Into<Arc<str>>) -> Self {

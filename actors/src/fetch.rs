@@ -38,6 +38,7 @@ pub struct Fetch {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
     pub(crate) priority: Priority,
+    pub(crate) caller: Option<CallerName>,
     pub(crate) deadline: Option<DeadlineWish>,
     pub(crate) parent_deadline: Option<Deadline>,
     pub(crate) timeout: Option<Duration>,
@@ -52,6 +53,10 @@ pub(crate) struct Wishes {
     pub(crate) hedge: HedgeUse,
     pub(crate) explains: bool,
 }
+
+/// Who asks, in the service's own words; shown nowhere.
+#[derive(Clone)]
+pub(crate) struct CallerName(pub(crate) Arc<str>);
 
 /// What a caller says about repeating its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -259,6 +264,14 @@ impl Fetch {
         self
     }
 
+    /// Says on whose behalf it is sent, such as a tenant: of the calls to a host that are equally
+    /// urgent, each caller's take turns. Those that name none are one caller's. The name is shown
+    /// nowhere.
+    pub fn caller(mut self, caller: impl Into<Arc<str>>) -> Self {
+        self.wishes.caller = Some(CallerName(caller.into()));
+        self
+    }
+
     /// Gives the path a low-cardinality name, such as `/users/{id}`: spans, metrics and the scope of
     /// the breaker use it.
     pub fn route(mut self, route: impl Into<Arc<str>>) -> Self {
@@ -375,6 +388,12 @@ impl fmt::Debug for Fetch {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(..)")
+    }
+}
+
+impl fmt::Debug for CallerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerName(..)")
     }
 }
 

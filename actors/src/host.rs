@@ -111,6 +111,8 @@ impl Host {
                 Action::Hedge(attempt) => self.ask_for_hedge(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Split(scope) => self.split(&scope),
+                Action::Merged(scope) => self.merged(&scope),
                 Action::Limit(slots_max) => {
                     if let Some(coordinator) = self.demand.host_limit.upgrade() {
                         coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
@@ -224,6 +226,18 @@ impl Host {
             coordinator.do_send(ScopeOpened { scope, until });
         }
         self.seams.journal.write(JournalEntry::Breaker(event));
+    }
+
+    /// A route has a breaker of its own: who calls it finds that from here on.
+    fn split(&self, scope: &ScopeKey) {
+        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+        self.seams.registry.publish(scope, &self.key, state, stance);
+        tracing::info!(scope = &**scope, "a route fails alone and has a breaker of its own");
+    }
+
+    fn merged(&self, scope: &ScopeKey) {
+        self.seams.registry.drop_scope(scope);
+        tracing::info!(scope = &**scope, "a route is well and shares its host's breaker again");
     }
 
     fn publish(&self) {

@@ -12,6 +12,7 @@ use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
 use crate::hostname::HostName;
 use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
+use crate::route_class;
 use crate::seams::Seams;
 use crate::userinfo;
 use http::Method;
@@ -32,7 +33,7 @@ pub(crate) fn prepare(
     let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
     let (body, once) = split(std::mem::take(&mut fetch.body));
-    let (target, route) = target_of(&fetch, &host, &plan);
+    let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
     let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
     let named = wishes.scope.is_some();
@@ -40,6 +41,7 @@ pub(crate) fn prepare(
         ticket: fetch.ticket,
         target: target.clone(),
         priority: wishes.priority,
+        caller: wishes.caller.as_ref().map(|name| seams.keys.caller(&name.0)).unwrap_or_default(),
         deadline: deadline_of(&fetch, &plan, began),
         key: None,
         repeat: repeat_of(&fetch, &plan, once.is_some()),
@@ -123,7 +125,9 @@ fn manner_of(spec: &CallSpec, timeouts: &Timeouts) -> Vec<u8> {
         HedgeUse::On(HedgeDelay::LiveP95) => [2; 16],
         HedgeUse::On(HedgeDelay::Fixed(delay)) => delay.as_nanos().to_be_bytes(),
     });
-    manner.extend_from_slice(spec.target.scope.as_bytes());
+    // A route that gets a breaker of its own meanwhile is the same route.
+    let Target { scope, lane, class, .. } = &spec.target;
+    manner.extend_from_slice(if class.is_some() { lane } else { scope }.as_bytes());
     manner
 }
 
@@ -145,17 +149,24 @@ fn plan_of(seams: &Seams, fetch: &Fetch, host: &HostName, path: &str) -> CallPla
 ///
 /// A scope of the caller's own belongs to no host: an actor of its own keeps its breaker, while the
 /// slots stay the host's.
-fn target_of(fetch: &Fetch, host: &HostName, plan: &CallPlan) -> (Target, Option<Arc<str>>) {
+fn target_of(
+    seams: &Seams,
+    fetch: &Fetch,
+    (host, path): (&HostName, &str),
+    plan: &CallPlan,
+) -> (Target, Option<Arc<str>>) {
     let lane = host.key();
     let configured = plan.route.as_ref().map(|(name, _)| Arc::from(name.as_str()));
     let route: Option<Arc<str>> = fetch.wishes.route.clone().or(configured);
     let target = match (&fetch.wishes.scope, &route) {
-        (Some(scope), _) => Target { lane, keeper: scope.clone(), scope: scope.clone() },
+        (Some(scope), _) => {
+            Target { lane, keeper: scope.clone(), scope: scope.clone(), class: None }
+        }
         (None, Some(route)) => {
             let scope: ScopeKey = format!("{lane} {route}").into();
-            Target { keeper: lane.clone(), lane, scope }
+            Target { keeper: lane.clone(), lane, scope, class: None }
         }
-        (None, None) => Target { keeper: lane.clone(), scope: lane.clone(), lane },
+        (None, None) => route_class::target(&seams.registry, lane, &fetch.method, path),
     };
     (target, route)
 }

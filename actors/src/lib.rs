@@ -32,6 +32,7 @@ pub mod redirect;
 pub mod registry;
 pub mod report;
 mod retry_after;
+mod route_class;
 pub mod seams;
 pub mod snapshot;
 mod system;

@@ -161,6 +161,15 @@ impl Registry {
         });
     }
 
+    /// Forgets a breaker.
+    pub(crate) fn drop_scope(&self, scope: &ScopeKey) {
+        self.scopes.rcu(|scopes| {
+            let mut scopes = HashMap::clone(scopes);
+            scopes.remove(scope);
+            scopes
+        });
+    }
+
     /// Publishes how a scope's breaker stands.
     pub(crate) fn publish(
         &self,

@@ -3,6 +3,7 @@
 //! Everything a machine may know about a request is here; methods, headers and bodies stay with
 //! the actors, so that a decision can never depend on them by accident.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,11 @@ pub type HostKey = Arc<str>;
 
 /// Names what shares a breaker: a host, a route of a host, or a name of the user's.
 pub type ScopeKey = Arc<str>;
+
+/// Names who asks, among whom turns are taken: a keyed digest of a name of the service's own, which is
+/// never shown. Whoever gives no name is the default.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CallerKey(pub u64);
 
 /// Says how urgent a call is; the greater runs first.
 ///
@@ -146,6 +152,8 @@ pub struct Target {
     pub keeper: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// The name of the route's own breaker, should it get one; `None` if the call said what it shares.
+    pub class: Option<ScopeKey>,
 }
 
 /// What a coordinator needs to know of a call to queue, share and end it.
@@ -157,6 +165,8 @@ pub struct CallSpec {
     pub target: Target,
     /// Its place in the queue.
     pub priority: Priority,
+    /// Whose turns it takes there.
+    pub caller: CallerKey,
     /// When its answer is of no more use.
     pub deadline: Instant,
     /// What it may share a flight by; `None` never shares.
@@ -181,4 +191,10 @@ pub enum BreakerUse {
     Guarded,
     /// The breaker is neither asked nor told.
     Bypassed,
+}
+
+impl fmt::Debug for CallerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerKey(..)")
+    }
 }

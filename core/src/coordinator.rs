@@ -14,6 +14,7 @@ mod racing;
 mod refusals;
 mod sending;
 mod sleep;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -152,7 +153,7 @@ impl Coordinator {
             }
             Entry::Joined(flight) => {
                 self.actions.push_back(Action::Join(flight, ticket));
-                self.rerank(flight);
+                self.lift(flight, spec);
             }
         }
     }
@@ -162,7 +163,7 @@ impl Coordinator {
         match self.flights.leave(ticket) {
             None => {}
             Some(Leaving::Others(flight)) => {
-                self.rerank(flight);
+                self.restand(flight);
                 self.give_up_sleeping(flight);
             }
             Some(Leaving::Nobody(flight)) => self.abandon(flight, cause),
@@ -262,19 +263,26 @@ impl Coordinator {
     fn enqueue(&mut self, id: FlightId) {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
-        let (lane, rank) = (flight.target.lane.clone(), flight.rank());
+        let Some(flight) = self.flights.of(id) else { return };
+        let (lane, standing) = (flight.target.lane.clone(), self.standing_of(flight));
         if self.global.has_free() && self.queue.is_clear(&lane) {
             // A queue that is full of one host's calls must not stop another's.
-            self.queue.pass(id, &lane, rank);
-            flight.arrival = self.queue.arrival(id);
-            return;
+            self.queue.pass(id, &lane, standing);
+            return self.arrived(id);
         }
-        let pushed = self.queue.push(id, &lane, rank);
-        flight.arrival = self.queue.arrival(id);
+        let pushed = self.queue.push(id, &lane, standing);
+        self.arrived(id);
         match pushed {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
+        }
+    }
+
+    /// Remembers the place in the queue that a flight was given.
+    fn arrived(&mut self, id: FlightId) {
+        if let Some(flight) = self.flights.of_mut(id) {
+            flight.arrival = self.queue.arrival(id);
         }
     }
 
@@ -284,11 +292,6 @@ impl Coordinator {
         latest.is_some_and(|(deadline, budget)| {
             deadline.saturating_duration_since(at) > useful_min(budget)
         })
-    }
-
-    fn rerank(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.of(id) else { return };
-        self.queue.set_rank(id, flight.rank());
     }
 
     fn answer_all(&mut self, id: FlightId, answer: Answer) {

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::call::{
-    BreakerUse, CallSpec, FlightId, FlightKey, HedgeUse, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, Priority, Repeat, Target,
+    Ticket,
 };
 use crate::race::Race;
 use crate::verdict::Cost;
@@ -71,6 +72,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
     priority: Priority,
+    caller: CallerKey,
     deadline: Instant,
     budget: Duration,
 }
@@ -98,6 +100,7 @@ impl Flights {
     pub fn enter(&mut self, now: Instant, spec: &CallSpec) -> Entry {
         let waiter = Waiter {
             priority: spec.priority,
+            caller: spec.caller,
             deadline: spec.deadline,
             budget: spec.deadline.saturating_duration_since(now),
         };
@@ -218,6 +221,12 @@ impl Flight {
         self.waiters.values().map(|waiter| waiter.priority).max().unwrap_or(Priority::Background)
     }
 
+    /// The callers whose waiters lend it this rank, in order of arrival; one may come twice.
+    pub fn callers(&self, rank: Priority) -> impl Iterator<Item = CallerKey> {
+        let of_rank = self.waiters.values().filter(move |waiter| waiter.priority == rank);
+        of_rank.map(|waiter| waiter.caller)
+    }
+
     /// The latest of its waiters' deadlines, with the time that waiter had in all. O(waiters).
     pub fn deadline(&self) -> Option<(Instant, Duration)> {
         let latest = self.waiters.values().max_by_key(|waiter| waiter.deadline)?;
@@ -297,8 +306,9 @@ mod tests {
         let lane: crate::call::HostKey = "http://a:80".into();
         CallSpec {
             ticket: Ticket(ticket),
-            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: now + Duration::from_secs(30),
             key: key.map(|byte| FlightKey([byte; 32])),
             repeat: Repeat::Always,

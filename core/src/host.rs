@@ -7,6 +7,7 @@
 mod hedging;
 mod judging;
 mod operating;
+mod scoping;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
 use crate::host::hedging::Hedges;
 use crate::latencies::Latencies;
+use crate::learning::Learning;
 use crate::limit::{Limit, Load};
 use crate::outcome::{Evidence, Neutral, Outcome};
 use crate::pace::Pace;
@@ -108,6 +110,10 @@ pub enum Action {
     Limit(u32),
     /// Tell the world.
     Event(BreakerEvent),
+    /// A route has a breaker of its own from here on.
+    Split(ScopeKey),
+    /// A route shares its host's breaker again.
+    Merged(ScopeKey),
 }
 
 /// The machine of one host.
@@ -116,6 +122,7 @@ pub struct Host {
     key: HostKey,
     policy: HostPolicy,
     scopes: Scopes,
+    learning: Learning,
     slots: Slots,
     limit: Limit,
     pace: Pace,
@@ -133,6 +140,8 @@ pub struct Host {
 #[derive(Debug)]
 struct Running {
     offer: Offer,
+    /// What shares the breaker that admitted it.
+    scope: ScopeKey,
     pass: Option<Pass>,
     abort: Option<AbortCause>,
     hedge_due: Option<Instant>,
@@ -147,6 +156,7 @@ impl Host {
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
             hedges: Hedges::new(key.clone(), policy.hedge),
+            learning: Learning::default(),
             key,
             rate: policy.rate.map(Rate::new),
             policy,
@@ -170,6 +180,7 @@ impl Host {
             Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }
+        self.rejoin(now);
     }
 
     /// The next thing to do, in order.
@@ -180,7 +191,8 @@ impl Host {
     /// When [`Input::Wake`] is due.
     pub fn next_wake(&self) -> Option<Instant> {
         let own = self.limit.next_rest().into_iter().chain(self.hedges.next_due());
-        self.scopes.next_wake().into_iter().chain(own).min()
+        let rejoin = self.learning.next_rejoin();
+        self.scopes.next_wake().into_iter().chain(own).chain(rejoin).min()
     }
 
     /// The slots.
@@ -211,18 +223,30 @@ impl Host {
             && self.scopes.is_forgettable()
     }
 
-    fn offer(&mut self, now: Instant, offer: Offer) {
+    fn offer(&mut self, now: Instant, mut offer: Offer) {
         if offer.serial <= self.last_serial {
             return;
         }
         self.last_serial = offer.serial;
-        match self.pass_gates(now, &offer) {
-            Ok(pass) => self.start(now, offer, pass),
+        let scope = self.scope_of(&offer);
+        if offer.class.is_some() {
+            // Quota and usual time of a call without a route of its own are the host's.
+            offer.scope = self.key.clone();
+        }
+        match self.pass_gates(now, &offer, &scope) {
+            Ok(pass) => {
+                self.start(now, Running { offer, scope, pass, abort: None, hedge_due: None })
+            }
             Err(refusal) => self.report(offer.attempt, Verdict::Refused(refusal)),
         }
     }
 
-    fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
+    fn pass_gates(
+        &mut self,
+        now: Instant,
+        offer: &Offer,
+        scope: &ScopeKey,
+    ) -> Result<Option<Pass>, Refusal> {
         let left = offer.deadline.saturating_duration_since(now);
         let needed = self.useful_min(offer);
         if left.is_zero() || left < needed {
@@ -250,7 +274,7 @@ impl Host {
         }
         match offer.breaker {
             BreakerUse::Bypassed => Ok(None),
-            BreakerUse::Guarded => self.ask_breaker(now, &offer.scope).map(Some),
+            BreakerUse::Guarded => self.ask_breaker(now, scope).map(Some),
         }
     }
 
@@ -270,8 +294,9 @@ impl Host {
         }
     }
 
-    fn start(&mut self, now: Instant, offer: Offer, pass: Option<Pass>) {
-        if self.lends_slot(&offer) {
+    fn start(&mut self, now: Instant, running: Running) {
+        let Running { offer, pass, .. } = &running;
+        if self.lends_slot(offer) {
             let taking = self.slots.take();
             debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
         }
@@ -286,8 +311,8 @@ impl Host {
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
-        let hedge_due = self.begin_hedging(now, &offer);
-        self.running.insert(attempt, Running { offer, pass, abort: None, hedge_due });
+        let hedge_due = self.begin_hedging(now, offer);
+        self.running.insert(attempt, Running { hedge_due, ..running });
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 
@@ -303,11 +328,7 @@ impl Host {
                 self.follow_limit();
             }
         }
-        if let Some(pass) = running.pass {
-            let breaker = self.scopes.serve(&running.offer.scope);
-            let event = breaker.record(now, pass, &evidence, &mut self.rng);
-            self.announce(event);
-        }
+        self.tell_breaker(now, &running, &evidence);
         if evidence.outcome == Outcome::Success {
             self.budget.earn(running.offer.cost);
             if let Some(took) = evidence.took {

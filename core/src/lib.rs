@@ -3,6 +3,7 @@
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
 //! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
+//! [`learning`],
 //! [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`]) never import each other;
 //! the two machines [`host`] (supply) and [`coordinator`] (demand) compose them and never import
 //! each other either.
@@ -22,6 +23,7 @@ pub mod hedge;
 pub mod host;
 pub mod latencies;
 pub mod latency;
+pub mod learning;
 pub mod limit;
 pub mod outcome;
 pub mod pace;

@@ -81,6 +81,21 @@ impl Scopes {
         self.breakers.get(scope)
     }
 
+    /// The breaker of a scope to be changed, if it was needed.
+    pub fn breaker_mut(&mut self, scope: &str) -> Option<&mut Breaker> {
+        self.breakers.get_mut(scope)
+    }
+
+    /// Whether a further scope would be kept apart.
+    pub fn has_room(&self) -> bool {
+        self.breakers.len() < SCOPES_MAX
+    }
+
+    /// Forgets the breaker of a scope, unless it has options of its own.
+    pub fn forget(&mut self, scope: &ScopeKey) -> bool {
+        !self.configured.contains_key(scope) && self.breakers.remove(scope).is_some()
+    }
+
     /// All breakers that were needed.
     pub fn iter(&self) -> impl Iterator<Item = &Breaker> {
         self.breakers.values()

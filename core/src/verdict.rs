@@ -18,6 +18,8 @@ pub struct Offer {
     pub lane: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// The name of the route's own breaker, should it get one.
+    pub class: Option<ScopeKey>,
     /// When the flight's last waiter gives up.
     pub deadline: Instant,
     /// The least time in which an attempt is of use; zero sends it regardless.

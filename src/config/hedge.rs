@@ -19,7 +19,7 @@ pub(super) struct HedgeShape {
 /// Whether it is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Scalar")]
-struct Switch(bool);
+pub(super) struct Switch(pub(super) bool);
 
 /// `"live"` or a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -22,6 +22,7 @@ mod examples;
 mod fetch;
 mod hedging;
 mod hints;
+mod learning;
 mod ledger;
 mod lifecycles;
 mod lifetimes;

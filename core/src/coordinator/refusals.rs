@@ -63,7 +63,10 @@ impl Coordinator {
             .flights
             .iter()
             .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
-            .filter(|(_, flight)| flight.target.scope == *scope)
+            .filter(|(_, flight)| {
+                let Target { scope: own, class, .. } = &flight.target;
+                own == scope || class.as_ref() == Some(scope)
+            })
             .map(|(id, _)| id)
             .collect();
         failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));

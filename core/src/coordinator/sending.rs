@@ -82,6 +82,7 @@ impl Flight {
             serial: 0,
             lane: self.target.lane.clone(),
             scope: self.target.scope.clone(),
+            class: self.target.class.clone(),
             deadline,
             useful_min: useful_min(budget),
             useful_max: budget / 2,

@@ -11,7 +11,7 @@ mod verdicts;
 use std::time::Duration;
 
 use super::*;
-use crate::call::{BreakerUse, FlightKey, HedgeUse, HostKey, Priority, Repeat};
+use crate::call::{BreakerUse, CallerKey, FlightKey, HedgeUse, HostKey, Priority, Repeat};
 use crate::coordinator::refusals::SLOT_PAUSE;
 use crate::verdict::{Grounds, Offer, Refusal};
 
@@ -51,6 +51,7 @@ impl Bench {
             ticket: Ticket(self.tickets),
             target: target("a"),
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: self.now + Duration::from_secs(30),
             key: None,
             repeat: Repeat::Always,
@@ -384,7 +385,7 @@ fn wakes_that_come_late_still_keep_the_order_of_things() {
 
 fn target(lane: &str) -> Target {
     let lane: HostKey = lane.into();
-    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane }
+    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None }
 }
 
 fn offers(actions: &[Action]) -> Vec<Offer> {

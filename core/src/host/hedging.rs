@@ -99,7 +99,7 @@ impl Host {
             let (offer, resend) = (&running.offer, running.offer.resend + 1);
             // Of another lane's slots the coordinator tells with the offer.
             let load = if self.lends_slot(offer) { self.load() } else { (0, 0) };
-            if self.may_hedge(offer, resend, load) {
+            if self.may_hedge(offer, &running.scope, (resend, load)) {
                 self.actions.push_back(Action::Hedge(attempt));
             }
         }
@@ -109,10 +109,10 @@ impl Host {
     pub(super) fn passes_as_hedge(&self, offer: &Offer) -> bool {
         let Some(beside) = offer.beside else { return true };
         let first = AttemptId { flight: offer.attempt.flight, n: beside.n };
-        let runs = self.running.get(&first).is_some_and(|first| first.abort.is_none());
+        let first = self.running.get(&first).filter(|first| first.abort.is_none());
         let elsewhere = (beside.taken, beside.slots_max);
         let load = if self.lends_slot(offer) { self.load() } else { elsewhere };
-        runs && self.may_hedge(offer, offer.resend, load)
+        first.is_some_and(|first| self.may_hedge(offer, &first.scope, (offer.resend, load)))
     }
 
     /// Learns how long a first attempt took, or had taken when its hedge won.
@@ -135,11 +135,16 @@ impl Host {
         }
     }
 
-    /// Whether attempt number `resend` + 1 of a hop may be a hedge, with so many slots taken of all.
-    fn may_hedge(&self, offer: &Offer, resend: u32, (taken, slots_max): (u32, u32)) -> bool {
+    /// Whether attempt number `resend` + 1 of a hop may be a hedge under the breaker of a scope, with
+    /// so many slots taken of all.
+    fn may_hedge(
+        &self,
+        offer: &Offer,
+        scope: &ScopeKey,
+        (resend, (taken, slots_max)): (u32, (u32, u32)),
+    ) -> bool {
         let attempts_max = offer.attempts_max.unwrap_or(self.policy.retry.attempts_max);
-        let scope = &offer.scope;
-        let hedge = self.hedges.of(scope);
+        let hedge = self.hedges.of(&offer.scope);
         let is_earned = hedge.is_some_and(|hedge| hedge.look(taken, slots_max) == Hedging::Send);
         let is_safe = match offer.breaker {
             BreakerUse::Bypassed => true,

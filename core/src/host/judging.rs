@@ -35,7 +35,8 @@ impl Host {
                 return Verdict::Done(Finality::NotRepeatable);
             }
         }
-        if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
+        if running.pass.is_some() && self.scopes.stance(&self.scope_of(offer)) != Stance::Admitting
+        {
             return Verdict::Done(Finality::CircuitOpen);
         }
         let at = self.retry_time(now, offer.resend + 1, evidence);

@@ -25,7 +25,7 @@ impl Host {
         self.announce(event);
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         now: Instant,
         scope: &ScopeKey,

@@ -5,6 +5,7 @@ mod limits;
 mod operators;
 mod pacing;
 mod retries;
+mod routes;
 mod standard_mode;
 mod usual_time;
 
@@ -46,6 +47,7 @@ impl Bench {
             serial: self.serial,
             lane: "a".into(),
             scope: "a".into(),
+            class: None,
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
             useful_max: Duration::from_secs(10),
@@ -69,7 +71,9 @@ impl Bench {
             | Action::Cancel(_)
             | Action::Hedge(_)
             | Action::Report(..)
-            | Action::Limit(_) => None,
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         }));
         actions
     }
@@ -84,7 +88,9 @@ impl Bench {
             | Action::Cancel(_)
             | Action::Hedge(_)
             | Action::Event(_)
-            | Action::Limit(_) => None,
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -110,7 +116,9 @@ impl Bench {
             | Action::Cancel(_)
             | Action::Hedge(_)
             | Action::Event(_)
-            | Action::Limit(_) => None,
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");

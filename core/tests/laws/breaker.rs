@@ -270,6 +270,7 @@ fn options() -> impl Strategy<Value = BreakerOptions> {
             ramp: Duration::from_millis(pick(rng, &[0, 500, 5_000])),
             mode: if is_usual { BreakerMode::Enforcing } else { shadow },
             ignore: if rng.below(4) == 0 { ignored.to_vec() } else { Vec::new() },
+            learn: false,
         }
     })
 }

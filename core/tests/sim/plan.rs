@@ -8,8 +8,8 @@ use spillgate_core::breaker::options::{
 };
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightKey, HedgeDelay, HedgeUse, HostKey, Priority, Repeat, Target,
-    Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightKey, HedgeDelay, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::event::BreakerMode;
 use spillgate_core::hedge::HedgeOptions;
@@ -156,6 +156,7 @@ impl Wish {
             ticket,
             target: self.target.clone(),
             priority: self.priority,
+            caller: CallerKey(ticket.0 % 3),
             deadline,
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
@@ -170,9 +171,14 @@ impl Wish {
 pub(crate) fn target(lane: usize, kind: u64) -> Target {
     let host = lane_key(lane);
     match kind {
-        0 if lane < 2 => Target { lane: host, keeper: SHARED.into(), scope: SHARED.into() },
-        1 => Target { scope: format!("{host} /route").into(), keeper: host.clone(), lane: host },
-        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host },
+        0 if lane < 2 => {
+            Target { lane: host, keeper: SHARED.into(), scope: SHARED.into(), class: None }
+        }
+        1 => {
+            let scope = format!("{host} /route").into();
+            Target { scope, keeper: host.clone(), lane: host, class: None }
+        }
+        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host, class: None },
     }
 }
 

@@ -348,6 +348,9 @@ impl World {
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
             }
+            host::Action::Split(_) | host::Action::Merged(_) => {
+                unreachable!("these calls say what they share")
+            }
             host::Action::Event(event) => {
                 self.supply.event(host, &event, &mut self.reach);
                 let is_enforced = event.mode == BreakerMode::Enforcing;

@@ -74,7 +74,9 @@ fn late(bench: &mut Bench, attempt: AttemptId) -> Vec<u32> {
         | Action::Cancel(_)
         | Action::Hedge(_)
         | Action::Report(..)
-        | Action::Event(_) => None,
+        | Action::Event(_)
+        | Action::Split(_)
+        | Action::Merged(_) => None,
     });
     limits.collect()
 }
