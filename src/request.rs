@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use spillgate_actors::answer::{self, StreamingResponse};
 use spillgate_actors::core::advice::ErrorKind;
-use spillgate_actors::core::call::{Priority, ScopeKey, Ticket};
+use spillgate_actors::core::call::{HedgeUse, Priority, ScopeKey, Ticket};
 use spillgate_actors::deadline::DeadlineWish;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::{Body, Fetch, Key};
@@ -158,6 +158,15 @@ impl RequestBuilder {
     /// Neither asks nor tells the breaker.
     pub fn no_breaker(self) -> Self {
         self.map(Fetch::no_breaker)
+    }
+
+    /// Says whether a slow attempt gets a second one beside it, and when: `Hedge::live()`,
+    /// `Hedge::after(delay)` or `Hedge::off()`. The first usable answer wins.
+    ///
+    /// Only requests that may be repeated are hedged, one call in twenty at most, and none while
+    /// slots are scarce. A hedge counts as one of the call's attempts, and a stream has none.
+    pub fn hedge(self, hedge: impl Into<HedgeUse>) -> Self {
+        self.map(|fetch| fetch.hedge(hedge))
     }
 
     /// Notes for the report what is not noted of every call: how many were ahead in the queue and who

@@ -25,7 +25,7 @@ use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
 use crate::retry_after;
 use crate::seams::{Classifier, Judgement, Seams};
-use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError};
+use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError, Way};
 
 /// What an attempt needs to run.
 pub(crate) struct Run {
@@ -236,6 +236,7 @@ fn outbound(trial: &Trial, once: Option<BodyStream>) -> Outbound {
         body,
         connect_timeout: order.timeouts.connect,
         marks: trial.marks.clone(),
+        way: if trial.hedge { Way::Apart } else { Way::Usual },
     }
 }
 

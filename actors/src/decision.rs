@@ -105,6 +105,13 @@ pub enum DecisionKind {
         /// The tokens left.
         tokens: f64,
     },
+    /// The attempt goes out beside another that is slow.
+    Hedged {
+        /// The number of the slow one.
+        beside: u32,
+    },
+    /// Another attempt answered first, and this one is called back.
+    Outrun,
     /// The attempt ended.
     Ended {
         /// The status, when there was an answer.
@@ -187,6 +194,8 @@ impl DecisionKind {
             Self::Waited { .. } => "waited",
             Self::Passed { .. } => "passed",
             Self::Refused { .. } => "refused",
+            Self::Hedged { .. } => "hedged",
+            Self::Outrun => "outrun",
             Self::Ended { .. } => "ended",
             Self::Retry { .. } => "retry",
             Self::Redirected { .. } => "redirected",
@@ -202,6 +211,8 @@ impl DecisionKind {
         match self {
             Self::Ranked { .. }
             | Self::Refused { .. }
+            | Self::Hedged { .. }
+            | Self::Outrun
             | Self::Retry { .. }
             | Self::Redirected { .. }
             | Self::NoRetry { .. }

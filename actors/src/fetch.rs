@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{BreakerUse, Priority, ScopeKey, Ticket};
+use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse, Priority, ScopeKey, Ticket};
 use url::Url;
 
 use crate::address;
@@ -49,6 +49,7 @@ pub(crate) struct Wishes {
     pub(crate) repeat: RepeatWish,
     pub(crate) sharing: Sharing,
     pub(crate) breaker: BreakerUse,
+    pub(crate) hedge: HedgeUse,
     pub(crate) explains: bool,
 }
 
@@ -304,6 +305,17 @@ impl Fetch {
     pub fn no_breaker(mut self) -> Self {
         self.wishes.breaker = BreakerUse::Bypassed;
         self
+    }
+
+    /// Says whether a slow attempt gets a second one beside it, and when.
+    pub fn hedge(mut self, hedge: impl Into<HedgeUse>) -> Self {
+        self.wishes.hedge = hedge.into();
+        match self.wishes.hedge {
+            HedgeUse::On(HedgeDelay::Fixed(delay)) if delay.is_zero() => {
+                self.spoil("a hedge after 0s sends everything twice; expected more than zero")
+            }
+            HedgeUse::On(_) | HedgeUse::Off | HedgeUse::ByPolicy => self,
+        }
     }
 
     /// Notes for the report what is not noted of every call: how many were ahead in the queue and who

@@ -22,9 +22,11 @@ use tokio::sync::oneshot;
 use crate::attempt::{self, Run};
 use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled,
+    Stop,
 };
 use crate::order::{Outturn, Trial};
+use crate::phases::{Mark, PhaseMarks};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
 use crate::seams::Seams;
@@ -65,6 +67,7 @@ struct Running {
     cancel: Option<oneshot::Sender<()>>,
     /// The card of the upstream that it was sent to.
     card: Option<Arc<HostCard>>,
+    marks: Arc<PhaseMarks>,
 }
 
 impl Host {
@@ -105,6 +108,7 @@ impl Host {
                     self.start(ctx, attempt, until, (generation, probe));
                 }
                 Action::Cancel(attempt) => self.cancel(attempt),
+                Action::Hedge(attempt) => self.ask_for_hedge(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
                 Action::Limit(slots_max) => {
@@ -137,10 +141,13 @@ impl Host {
         let (cancel, cancelled) = oneshot::channel();
         let card = self.seams.registry.host(&offered.trial.host);
         if let Some(card) = &card {
-            card.started(offered.trial.resend);
+            card.started(&offered.trial);
         }
         self.seams.registry.started();
-        self.running.insert(attempt, Running { cancel: Some(cancel), card });
+        self.running.insert(
+            attempt,
+            Running { cancel: Some(cancel), card, marks: offered.trial.marks.clone() },
+        );
         actix_rt::spawn(attempt::run(Run {
             trial: offered.trial,
             once: offered.once,
@@ -156,6 +163,16 @@ impl Host {
     fn cancel(&mut self, attempt: AttemptId) {
         if let Some(running) = self.running.get_mut(&attempt) {
             running.cancel = None;
+        }
+    }
+
+    /// Asks for a second attempt, unless the first is at its body already.
+    fn ask_for_hedge(&self, attempt: AttemptId) {
+        let waits = |running: &Running| running.marks.at(Mark::Head).is_none();
+        if let (true, Some(coordinator)) =
+            (self.running.get(&attempt).is_some_and(waits), self.demand.hedge_due.upgrade())
+        {
+            coordinator.do_send(HedgeDue { attempt });
         }
     }
 

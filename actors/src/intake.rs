@@ -17,7 +17,7 @@ use crate::userinfo;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{CallSpec, Repeat, ScopeKey, Target};
+use spillgate_core::call::{CallSpec, HedgeDelay, HedgeUse, Repeat, ScopeKey, Target};
 use spillgate_core::deadline::saturating_add;
 use spillgate_core::policy::Timeouts;
 use url::Url;
@@ -46,6 +46,7 @@ pub(crate) fn prepare(
         attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
         timeout: Some(timeouts.attempt),
         breaker: wishes.breaker,
+        hedge: hedge_of(wishes.hedge, &plan, delivery),
     };
     if shares(&fetch, &plan, delivery) && once.is_none() {
         let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
@@ -116,6 +117,12 @@ fn manner_of(spec: &CallSpec, timeouts: &Timeouts) -> Vec<u8> {
     }
     manner.extend_from_slice(&spec.attempts_max.unwrap_or_default().to_le_bytes());
     manner.extend_from_slice(&[spec.repeat as u8, spec.breaker as u8]);
+    manner.extend_from_slice(&match spec.hedge {
+        HedgeUse::ByPolicy => [0; 16],
+        HedgeUse::Off => [1; 16],
+        HedgeUse::On(HedgeDelay::LiveP95) => [2; 16],
+        HedgeUse::On(HedgeDelay::Fixed(delay)) => delay.as_nanos().to_be_bytes(),
+    });
     manner.extend_from_slice(spec.target.scope.as_bytes());
     manner
 }
@@ -172,6 +179,15 @@ fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
         }
         (RepeatWish::ByMethod, MethodRepeat::Unsafe) if has_key => Repeat::Always,
         (RepeatWish::ByMethod, MethodRepeat::Unsafe) => Repeat::IfNeverSent,
+    }
+}
+
+/// What the caller wishes, or else the plan; a stream's second head would come too late.
+fn hedge_of(wish: HedgeUse, plan: &CallPlan, delivery: Delivery) -> HedgeUse {
+    match (delivery, wish) {
+        (Delivery::Stream, _) => HedgeUse::Off,
+        (Delivery::Whole, HedgeUse::ByPolicy) => plan.hedge,
+        (Delivery::Whole, HedgeUse::Off | HedgeUse::On(_)) => wish,
     }
 }
 

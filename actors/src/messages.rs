@@ -6,6 +6,7 @@
 //! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
 //! a limit moves: Host -> HostLimit -> Coordinator
+//! an attempt is slow: Host -> HedgeDue -> Coordinator -> Dispatch
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -129,6 +130,13 @@ pub(crate) struct HostLimit {
     pub(crate) slots_max: u32,
 }
 
+/// A host asks for a second attempt beside one that has not answered for long.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HedgeDue {
+    pub(crate) attempt: AttemptId,
+}
+
 /// A host's way back to its coordinator; weak, or the two would keep each other alive.
 #[derive(Clone)]
 pub(crate) struct Demand {
@@ -136,6 +144,7 @@ pub(crate) struct Demand {
     pub(crate) opened: WeakRecipient<Opened>,
     pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
     pub(crate) host_limit: WeakRecipient<HostLimit>,
+    pub(crate) hedge_due: WeakRecipient<HedgeDue>,
 }
 
 /// Asks for the published state of everything.

@@ -89,6 +89,8 @@ pub(crate) struct Origin {
 pub(crate) struct Trial {
     pub(crate) attempt: AttemptId,
     pub(crate) resend: u32,
+    /// Whether it runs beside another of its flight.
+    pub(crate) hedge: bool,
     pub(crate) context: SpanContext,
     pub(crate) marks: Arc<PhaseMarks>,
     pub(crate) order: Arc<Order>,
@@ -129,6 +131,12 @@ impl Payload {
 }
 
 impl Trial {
+    /// The record of an attempt that is given up at `now`.
+    pub(crate) fn cancelled(&self, now: Instant) -> Arc<AttemptRecord> {
+        let error = Some(ErrorKind::Cancelled);
+        self.record(now, Ending { error, ..Ending::default() })
+    }
+
     /// The attempt's record, as it stands at `ended`.
     pub(crate) fn record(&self, ended: Instant, ending: Ending) -> Arc<AttemptRecord> {
         let request_bytes = self.order.body.bytes().map(|bytes| bytes.len() as u64);
@@ -148,6 +156,7 @@ impl Trial {
             connection: ending.connection,
             request_bytes,
             response_bytes: ending.response_bytes,
+            hedge: self.hedge,
             admission: self.admission.get().copied(),
             settlement: None,
             goes_on: ending.goes_on,

@@ -7,7 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::call::{BreakerUse, CallSpec, FlightId, FlightKey, Priority, Repeat, Target, Ticket};
+use crate::call::{
+    BreakerUse, CallSpec, FlightId, FlightKey, HedgeUse, Priority, Repeat, Target, Ticket,
+};
+use crate::race::Race;
 use crate::verdict::Cost;
 
 /// All flights and the tickets that wait for them.
@@ -32,10 +35,14 @@ pub struct Flight {
     pub timeout: Option<Duration>,
     /// Whether breakers are consulted.
     pub breaker: BreakerUse,
+    /// Whether a slow attempt may get a second one beside it.
+    pub hedge: HedgeUse,
     /// What it does.
     pub stage: Stage,
     /// Attempts so far, over all hops.
     pub n: u32,
+    /// Those of them that are on the wire and count.
+    pub race: Race,
     /// Attempts so far at the present hop.
     pub tries: u32,
     /// Whether an attempt has brought something to answer with.
@@ -192,8 +199,10 @@ impl Flight {
             attempts_max: spec.attempts_max,
             timeout: spec.timeout,
             breaker: spec.breaker,
+            hedge: spec.hedge,
             stage: Stage::Queued,
             n: 0,
+            race: Race::default(),
             tries: 0,
             has_result: false,
             cost: Cost::Free,
@@ -296,6 +305,7 @@ mod tests {
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 }

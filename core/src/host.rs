@@ -1,10 +1,10 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
 //! An offer passes its gates in one turn (deadline, pace, rate, slot, budget,
-//! breaker), the breaker last
-//! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
+//! breaker), the breaker last so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
+mod hedging;
 mod judging;
 mod operating;
 #[cfg(test)]
@@ -21,6 +21,7 @@ use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
+use crate::host::hedging::Hedges;
 use crate::latencies::Latencies;
 use crate::limit::{Limit, Load};
 use crate::outcome::{Evidence, Neutral, Outcome};
@@ -99,6 +100,8 @@ pub enum Action {
     },
     /// Call a running attempt back; it still settles.
     Cancel(AttemptId),
+    /// Ask the coordinator for a second attempt beside one that has not answered for long.
+    Hedge(AttemptId),
     /// Tell the coordinator.
     Report(AttemptId, Verdict),
     /// Tell the coordinator how many attempts the host bears at once.
@@ -120,6 +123,7 @@ pub struct Host {
     rate: Option<Rate>,
     latencies: Latencies,
     budget: Budget,
+    hedges: Hedges,
     running: BTreeMap<AttemptId, Running>,
     actions: VecDeque<Action>,
     last_serial: u64,
@@ -131,6 +135,7 @@ struct Running {
     offer: Offer,
     pass: Option<Pass>,
     abort: Option<AbortCause>,
+    hedge_due: Option<Instant>,
 }
 
 impl Host {
@@ -141,6 +146,7 @@ impl Host {
             limit: Limit::new(policy.concurrency, policy.limit),
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
+            hedges: Hedges::new(key.clone(), policy.hedge),
             key,
             rate: policy.rate.map(Rate::new),
             policy,
@@ -173,7 +179,8 @@ impl Host {
 
     /// When [`Input::Wake`] is due.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.scopes.next_wake().into_iter().chain(self.limit.next_rest()).min()
+        let own = self.limit.next_rest().into_iter().chain(self.hedges.next_due());
+        self.scopes.next_wake().into_iter().chain(own).min()
     }
 
     /// The slots.
@@ -235,6 +242,9 @@ impl Host {
         if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal::by(Gate::Slot, None));
         }
+        if !self.passes_as_hedge(offer) {
+            return Err(Refusal::by(Gate::Hedge, None));
+        }
         if !self.budget.affords(offer.cost) {
             return Err(Refusal::by(Gate::Budget, None));
         }
@@ -276,13 +286,16 @@ impl Host {
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
-        self.running.insert(attempt, Running { offer, pass, abort: None });
+        let hedge_due = self.begin_hedging(now, &offer);
+        self.running.insert(attempt, Running { offer, pass, abort: None, hedge_due });
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 
     fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
         let Some(running) = self.running.remove(&attempt) else { return };
         let evidence = running.seen(evidence);
+        self.hedges.forget(attempt, running.hedge_due);
+        self.learn_for_hedges(&running, &evidence);
         if self.lends_slot(&running.offer) {
             self.slots.give();
             if let Some(load) = running.load(&evidence) {
@@ -320,6 +333,7 @@ impl Host {
         let Some(running) = self.running.get_mut(&attempt) else { return };
         if running.abort.is_none() {
             running.abort = Some(cause);
+            self.hedges.forget(attempt, running.hedge_due);
             self.actions.push_back(Action::Cancel(attempt));
         }
     }

@@ -28,6 +28,7 @@ pub mod pace;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod race;
 pub mod rate;
 pub mod rng;
 pub mod scopes;

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
-use crate::call::{AttemptId, BreakerUse, HostKey, Repeat, ScopeKey};
+use crate::call::{AttemptId, BreakerUse, HedgeUse, HostKey, Repeat, ScopeKey};
 
 /// One attempt, offered to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,21 @@ pub struct Offer {
     pub repeat: Repeat,
     /// Whether the breaker is consulted.
     pub breaker: BreakerUse,
+    /// Whether it may be hedged.
+    pub hedge: HedgeUse,
+    /// Of a hedge: what it runs beside.
+    pub beside: Option<Beside>,
+}
+
+/// What a hedge runs beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// The number of the slow attempt of the same flight.
+    pub n: u32,
+    /// The slots of its lane that were taken when it was offered.
+    pub taken: u32,
+    /// All slots of that lane.
+    pub slots_max: u32,
 }
 
 /// What a host decides about an attempt.
@@ -164,6 +179,8 @@ pub enum Gate {
     Breaker,
     /// The breaker's probes are away, and callers wait for their verdict.
     Probe,
+    /// A hedge that calls have not earned, for which too many slots are in use, or that would probe.
+    Hedge,
     /// This machine has no network; the coordinator asks it before any host.
     Device,
 }
@@ -175,7 +192,7 @@ impl Gate {
             Self::Deadline => ErrorKind::DeadlineExceeded,
             Self::Pace | Self::Rate => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
-            Self::Budget => ErrorKind::Overloaded,
+            Self::Budget | Self::Hedge => ErrorKind::Overloaded,
             Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,
             Self::Device => ErrorKind::DeviceOffline,
         }
@@ -189,4 +206,6 @@ pub enum AbortCause {
     Cancelled,
     /// Its last waiter's deadline passed: the upstream was too slow for everybody.
     Deadline,
+    /// Another attempt of its flight answered first.
+    Outrun,
 }

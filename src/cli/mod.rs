@@ -5,6 +5,7 @@ mod demo;
 mod drill;
 mod end;
 mod exit;
+mod explained;
 mod failure;
 mod fetch;
 mod manual;

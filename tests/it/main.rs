@@ -20,6 +20,7 @@ mod door;
 mod downloads;
 mod examples;
 mod fetch;
+mod hedging;
 mod hints;
 mod ledger;
 mod lifecycles;

@@ -1,5 +1,6 @@
 //! The host, offer by offer on a clock of its own.
 
+mod hedging;
 mod limits;
 mod operators;
 mod pacing;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::*;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::{FlightId, Repeat};
+use crate::call::{FlightId, HedgeUse, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
@@ -54,6 +55,8 @@ impl Bench {
             timeout: None,
             repeat: Repeat::Always,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
+            beside: None,
         }
     }
 
@@ -62,9 +65,11 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
-                None
-            }
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Report(..)
+            | Action::Limit(_) => None,
         }));
         actions
     }
@@ -75,7 +80,11 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Report(..)
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -97,7 +106,11 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");

@@ -91,12 +91,10 @@ proptest! {
             now += Duration::from_millis(delay_ms);
             let id = AttemptId { flight: FlightId(1), n };
             match (what, offline) {
-                // An attempt of some lane, the probe or not, learns something.
                 (0 | 1, _) => {
                     device.learn(now, (id, &lanes[lane]), Sight::Offline);
                     dark.insert(lane);
-                    let pause = Duration::from_millis(250);
-                    offline = offline.or(Some((now, pause, now + pause)));
+                    offline = offline.or(Some((now, PAUSE, now + PAUSE)));
                 }
                 (2, _) => {
                     device.learn(now, (id, &lanes[lane]), Sight::Online);
@@ -134,27 +132,16 @@ proptest! {
                 }
                 _ => {}
             }
+            let is_dark = (0..3).filter(|lane| device.is_dark(&lanes[*lane]));
+            prop_assert_eq!(is_dark.collect::<BTreeSet<_>>(), dark.clone());
+            prop_assert_eq!(device.dark().count(), dark.len());
+            prop_assert_eq!(device.is_offline(), offline.is_some());
             let lasting = offline.map(|(since, ..)| since + Duration::from_secs(2));
-            stands(&mut device, now, &lanes, &dark, lasting);
+            prop_assert_eq!(device.is_lasting(now), lasting.is_some_and(|from| from <= now));
+            prop_assert_eq!(device.next_lasting(), lasting.filter(|from| *from > now));
         }
     }
 }
 
-/// Whether the gate says what the books say.
-fn stands(
-    device: &mut Device,
-    now: Instant,
-    lanes: &[HostKey],
-    dark: &BTreeSet<usize>,
-    lasting: Option<Instant>,
-) {
-    let is_dark = (0..3).filter(|lane| device.is_dark(&lanes[*lane]));
-    assert!(is_dark.eq(dark.iter().copied()));
-    assert_eq!(device.dark().count(), dark.len());
-    assert_eq!(device.is_offline(), lasting.is_some());
-    let is_lasting = lasting.is_some_and(|from| from <= now);
-    let next = device.next_lasting();
-    assert!(next == lasting || (is_lasting && next.is_none()), "{next:?}");
-    assert_eq!(device.is_lasting(now), is_lasting);
-    assert_eq!(device.next_lasting(), lasting.filter(|_| !is_lasting));
-}
+/// The first pause of a device that is offline.
+const PAUSE: Duration = Duration::from_millis(250);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    AttemptId, BreakerUse, CallSpec, FlightId, FlightKey, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
@@ -173,6 +174,7 @@ impl Lists {
             }
             Input::Wake => {}
             Input::Opened(_)
+            | Input::HedgeDue(_)
             | Input::Seen { .. }
             | Input::ScopeOpened { .. }
             | Input::LaneLimit { .. }
@@ -271,5 +273,6 @@ fn spec(n: u64, lane: usize, (rank, deadline): (usize, Instant), key: Option<u8>
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

@@ -251,6 +251,7 @@ mod tests {
             queued: [0; 4],
             attempts: 9,
             retries: 1,
+            hedges: 0,
             successes: 8,
             failures: 1,
             refusals: 0,

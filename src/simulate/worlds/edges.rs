@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::Repeat;
-use spillgate_core::hedge::{Hedge, HedgeDelay, HedgeOptions, Hedging};
+use spillgate_core::call::{HedgeDelay, Repeat};
+use spillgate_core::hedge::{Hedge, HedgeOptions, Hedging};
 use spillgate_core::policy::HostPolicy;
 
 use crate::simulate::agenda::Clock;
