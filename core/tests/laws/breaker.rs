@@ -147,7 +147,12 @@ impl Pair {
         let (told, expected) = match step {
             Step::Admit => self.admit(),
             Step::Record(which, what, took_ms) if !self.passes.is_empty() => {
-                let (pass, ours) = self.passes.swap_remove(which.index(self.passes.len()));
+                let which = which.index(self.passes.len());
+                let (pass, ours) = self.passes[which];
+                // Now and then an outcome is told twice.
+                if took_ms % 8 > 0 {
+                    self.passes.swap_remove(which);
+                }
                 let evidence = evidence(what).taking(Duration::from_millis(took_ms));
                 let told = self.breaker.record(now, pass, &evidence, &mut self.rng);
                 let expected = self.model.record(now, ours, &evidence, drawn(told.as_ref()));
