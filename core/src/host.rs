@@ -17,6 +17,7 @@ use crate::advice::ErrorKind;
 use crate::allowance::{Allowances, QuotaUse};
 use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
+use crate::breaker::remnant::Remnant;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
@@ -53,6 +54,8 @@ pub enum Input {
     },
     /// An operator speaks.
     Command(Command),
+    /// A scope was forgotten while it was not closed; ignored if it was needed since.
+    Resume(ScopeKey, Remnant),
     /// New numbers; state stays.
     Reload(Box<HostPolicy>),
     /// Time has passed.
@@ -161,6 +164,7 @@ impl Host {
             Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
             Input::Abort { attempt, cause } => self.abort(attempt, cause),
             Input::Command(command) => self.command(now, command),
+            Input::Resume(scope, remnant) => self.scopes.resume(&scope, remnant),
             Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }

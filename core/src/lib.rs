@@ -29,6 +29,8 @@ pub mod policy;
 pub mod queue;
 pub mod quota;
 pub mod rate;
+pub mod remnants;
+pub mod residents;
 pub mod rng;
 pub mod scopes;
 pub mod slots;

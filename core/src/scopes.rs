@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::breaker::options::BreakerOptions;
+use crate::breaker::remnant::Remnant;
 use crate::breaker::{Breaker, Stance};
 use crate::call::ScopeKey;
 use crate::event::BreakerEvent;
@@ -35,16 +36,19 @@ impl Scopes {
         self.breakers.entry(scope.clone()).or_insert_with(make)
     }
 
-    /// Gives one scope options of its own.
+    /// Gives one scope options of its own, unless there are too many that have a breaker.
     pub fn configure(
         &mut self,
         now: Instant,
         scope: &ScopeKey,
         options: BreakerOptions,
     ) -> Option<BreakerEvent> {
+        if self.name(scope) != *scope {
+            // There is no room for it, and what is meant for one scope must not bind the others.
+            return None;
+        }
         let event = self.serve(scope).configure(now, options.clone());
-        let scope = self.name(scope);
-        self.configured.insert(scope, options);
+        self.configured.insert(scope.clone(), options);
         event
     }
 
@@ -54,6 +58,19 @@ impl Scopes {
         let configured = &self.configured;
         let others = self.breakers.iter_mut().filter(|(scope, _)| !configured.contains_key(*scope));
         others.filter_map(|(_, breaker)| breaker.configure(now, standard.clone())).collect()
+    }
+
+    /// What must outlive them all: the scopes that are not closed.
+    pub fn remnants(&self) -> impl Iterator<Item = (ScopeKey, Remnant)> {
+        let left = |breaker: &Breaker| Some((breaker.scope().clone(), breaker.remnant()?));
+        self.breakers.values().filter_map(left)
+    }
+
+    /// Goes on where a scope's breaker was forgotten, if nobody has needed another meanwhile.
+    pub fn resume(&mut self, scope: &ScopeKey, remnant: Remnant) {
+        if !self.breakers.contains_key(scope) && self.name(scope) == *scope {
+            self.serve(scope).resume(remnant);
+        }
     }
 
     /// Lets time pass for all.

@@ -109,7 +109,11 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_) | Input::Seen { .. } | Input::DropLane(_) | Input::Wake => {}
+            Input::Opened(_)
+            | Input::Seen { .. }
+            | Input::Keeper(_)
+            | Input::DropLane(_)
+            | Input::Wake => {}
         }
     }
 

@@ -96,7 +96,7 @@ impl Supply {
                 keeper.order(now, &command.scope, &command.order, reach);
             }
             Input::Reload(policy) => keeper.reload(policy, reach),
-            Input::Wake => {}
+            Input::Resume(..) | Input::Wake => {}
         }
     }
 
