@@ -33,6 +33,7 @@ mod retry_after;
 pub mod seams;
 pub mod snapshot;
 mod system;
+mod table;
 mod timer;
 mod trace_ids;
 pub mod transport;

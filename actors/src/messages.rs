@@ -6,6 +6,8 @@
 //! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
 //! a limit moves: Host -> HostLimit -> Coordinator
+//! a host is forgotten: Coordinator -> Stop -> Host -> Left -> Coordinator
+//! and comes again: Coordinator -> Inherit -> Host
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -19,6 +21,7 @@ use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::breaker::remnant::Remnant;
 use spillgate_core::call::{AttemptId, HostKey, ScopeKey, Ticket};
 use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
@@ -126,6 +129,19 @@ pub(crate) struct HostLimit {
     pub(crate) slots_max: u32,
 }
 
+/// A host that is forgotten leaves the breakers that are not closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Left {
+    pub(crate) keeper: HostKey,
+    pub(crate) scopes: Vec<(ScopeKey, Remnant)>,
+}
+
+/// What the host had left when it was forgotten.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Inherit(pub(crate) Vec<(ScopeKey, Remnant)>);
+
 /// A host's way back to its coordinator; weak, or the two would keep each other alive.
 #[derive(Clone)]
 pub(crate) struct Demand {
@@ -133,6 +149,7 @@ pub(crate) struct Demand {
     pub(crate) opened: WeakRecipient<Opened>,
     pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
     pub(crate) host_limit: WeakRecipient<HostLimit>,
+    pub(crate) left: WeakRecipient<Left>,
 }
 
 /// Asks for the published state of everything.

@@ -15,6 +15,7 @@ mod command;
 mod commands;
 mod deadlines;
 mod demo;
+mod distinct_hosts;
 mod door;
 mod downloads;
 mod examples;
