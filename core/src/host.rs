@@ -123,7 +123,7 @@ pub struct Host {
     rate: Option<Rate>,
     latencies: Latencies,
     budget: Budget,
-    running: BTreeMap<AttemptId, Running>,
+    running: BTreeMap<AttemptId, Box<Running>>,
     actions: VecDeque<Action>,
     last_serial: u64,
     rng: Rng,
@@ -277,7 +277,7 @@ impl Host {
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
-        self.running.insert(attempt, Running { offer, pass, abort: None });
+        self.running.insert(attempt, Box::new(Running { offer, pass, abort: None }));
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::call::ScopeKey;
 use crate::latency::Latency;
 
-/// The latencies of one host's scopes, about 1 KB each.
+/// The latencies of one host's scopes, at most 2 KB each.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
     of: BTreeMap<ScopeKey, Route>,

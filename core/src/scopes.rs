@@ -19,7 +19,8 @@ pub struct Scopes {
     own: ScopeKey,
     standard: BreakerOptions,
     configured: BTreeMap<ScopeKey, BreakerOptions>,
-    breakers: BTreeMap<ScopeKey, Breaker>,
+    /// Boxed: a tree's smallest node has room for eleven, and most hosts have one.
+    breakers: BTreeMap<ScopeKey, Box<Breaker>>,
 }
 
 impl Scopes {
@@ -32,7 +33,7 @@ impl Scopes {
     pub fn serve(&mut self, scope: &ScopeKey) -> &mut Breaker {
         let scope = self.name(scope);
         let options = self.configured.get(&scope).unwrap_or(&self.standard);
-        let make = || Breaker::new(scope.clone(), options.clone());
+        let make = || Box::new(Breaker::new(scope.clone(), options.clone()));
         self.breakers.entry(scope.clone()).or_insert_with(make)
     }
 
@@ -62,7 +63,7 @@ impl Scopes {
 
     /// What must outlive them all: the scopes that are not closed.
     pub fn remnants(&self) -> impl Iterator<Item = (ScopeKey, Remnant)> {
-        let left = |breaker: &Breaker| Some((breaker.scope().clone(), breaker.remnant()?));
+        let left = |breaker: &Box<Breaker>| Some((breaker.scope().clone(), breaker.remnant()?));
         self.breakers.values().filter_map(left)
     }
 
@@ -80,27 +81,28 @@ impl Scopes {
 
     /// When [`Scopes::wake`] has something to do. O(scopes in use).
     pub fn next_wake(&self) -> Option<Instant> {
-        self.breakers.values().filter_map(Breaker::next_wake).min()
+        self.breakers.values().filter_map(|breaker| breaker.next_wake()).min()
     }
 
     /// How the breaker that serves a scope stands.
     pub fn stance(&self, scope: &ScopeKey) -> Stance {
-        self.breakers.get(&self.name(scope)).map_or(Stance::Admitting, Breaker::stance)
+        let breaker = self.breaker(&self.name(scope));
+        breaker.map_or(Stance::Admitting, Breaker::stance)
     }
 
     /// The breaker of a scope, if it was needed.
     pub fn breaker(&self, scope: &str) -> Option<&Breaker> {
-        self.breakers.get(scope)
+        self.breakers.get(scope).map(Box::as_ref)
     }
 
     /// All breakers that were needed.
     pub fn iter(&self) -> impl Iterator<Item = &Breaker> {
-        self.breakers.values()
+        self.breakers.values().map(Box::as_ref)
     }
 
     /// Whether nothing would be lost by forgetting them all.
     pub fn is_forgettable(&self) -> bool {
-        self.configured.is_empty() && self.breakers.values().all(Breaker::is_plain)
+        self.configured.is_empty() && self.iter().all(Breaker::is_plain)
     }
 
     fn name(&self, scope: &ScopeKey) -> ScopeKey {

@@ -1,0 +1,122 @@
+//! The pool of connections, and the empty one that takes over before too many hosts have left theirs
+//! open.
+//!
+//! The engine bounds the idle connections of one host, not those of all: ten thousand hosts would
+//! keep ten thousand sockets for as long as an idle connection lives. Its connections cannot be closed
+//! one by one from outside, but a pool that is dropped closes all that are idle, and lets those in
+//! use finish.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::connect::ConnectLayer;
+use super::connections::ConnectionTable;
+use super::options::{Protocols, TransportOptions, TransportSetupError};
+use super::resolve::SystemResolver;
+use super::tls;
+
+/// The engine with its present pool.
+pub(super) struct Pools {
+    options: TransportOptions,
+    tls: rustls::ClientConfig,
+    layer: ConnectLayer,
+    current: ArcSwap<reqwest::Client>,
+}
+
+/// Counts what one pool has connected within the life of an idle connection.
+#[derive(Debug)]
+pub(super) struct Connects {
+    connects_max: usize,
+    span: Duration,
+    since: Mutex<(Instant, usize)>,
+    are_many: AtomicBool,
+}
+
+impl Pools {
+    /// Builds the first one. Reads the root certificates.
+    pub(super) fn new(
+        options: &TransportOptions,
+        connections: &Arc<ConnectionTable>,
+    ) -> Result<Self, TransportSetupError> {
+        let connects = Connects {
+            connects_max: options.idle_connections_total_max,
+            span: options.idle_timeout,
+            since: Mutex::new((Instant::now(), 0)),
+            are_many: AtomicBool::new(false),
+        };
+        let layer = ConnectLayer {
+            connections: Arc::clone(connections),
+            gate: Arc::default(),
+            connects: Arc::new(connects),
+        };
+        let (options, tls) = (options.clone(), tls::client_config(options)?);
+        let current = ArcSwap::from_pointee(client(&options, &tls, &layer)?);
+        Ok(Self { options, tls, layer, current })
+    }
+
+    /// The engine for one exchange.
+    pub(super) fn client(&self) -> Arc<reqwest::Client> {
+        if self.layer.connects.are_many.swap(false, Ordering::AcqRel)
+            && let Ok(empty) = client(&self.options, &self.tls, &self.layer)
+        {
+            tracing::debug!("many hosts were connected to; an empty pool takes over");
+            self.current.store(Arc::new(empty));
+        }
+        self.current.load_full()
+    }
+}
+
+impl Connects {
+    /// A connection stands.
+    pub(super) fn count(&self) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.0.elapsed() > self.span {
+            *since = (Instant::now(), 0);
+        }
+        since.1 += 1;
+        if since.1 >= self.connects_max {
+            *since = (Instant::now(), 0);
+            self.are_many.store(true, Ordering::Release);
+        }
+    }
+}
+
+fn client(
+    options: &TransportOptions,
+    tls: &rustls::ClientConfig,
+    layer: &ConnectLayer,
+) -> Result<reqwest::Client, TransportSetupError> {
+    let header_bytes_max = u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX);
+    let mut builder = reqwest::Client::builder()
+        .retry(reqwest::retry::never())
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .user_agent(&options.user_agent)
+        .pool_max_idle_per_host(options.idle_connections_max)
+        .pool_idle_timeout(options.idle_timeout)
+        // Above its own limit h2 reports a broken protocol; ours below it reports the size.
+        .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
+        .tls_backend_preconfigured(tls.clone())
+        .dns_resolver(SystemResolver)
+        .connector_layer(layer.clone());
+    if options.header_fields_max > HYPER_FIELDS_MAX {
+        builder = builder.http1_max_headers(options.header_fields_max);
+    }
+    builder = match options.protocols {
+        Protocols::Negotiated => builder,
+        Protocols::Http1 => builder.http1_only(),
+        Protocols::Http2PriorKnowledge => builder.http2_prior_knowledge(),
+    };
+    if let Some(url) = &options.proxy {
+        let proxy = reqwest::Proxy::all(url.clone());
+        builder = builder.proxy(proxy.map_err(|e| TransportSetupError::Proxy(e.without_url()))?);
+    }
+    builder.build().map_err(|error| TransportSetupError::Client(error.without_url()))
+}
+
+/// Fields that hyper parses without allocating, and refuses above.
+const HYPER_FIELDS_MAX: usize = 100;
