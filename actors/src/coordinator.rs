@@ -28,8 +28,7 @@ use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened,
-    Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Submit,
 };
 use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;

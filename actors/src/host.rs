@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
 use crate::messages::{
-    Abort, Demand, Dispatch, HostLimit, Inherit, Left, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HostLimit, Inherit, Left, NewPolicy, Operate, Report, ScopeOpened,
+    Settled, Stop,
 };
 use crate::order::{Outturn, Trial};
 use crate::record::{AttemptRecord, JournalEntry};

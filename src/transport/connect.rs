@@ -13,10 +13,9 @@ use spillgate_actors::phases::{Mark, Phase, PhaseMarks};
 use spillgate_core::advice::ErrorKind;
 use tower::{Layer, Service};
 
-use super::connections::ConnectionTable;
+use super::connections::{ConnectionTable, Connects};
 use super::current::{CONNECTING, REQUESTER, Requester};
 use super::gate::{Protocol, ProtocolGate};
-use super::pools::Connects;
 use super::resolve::ResolveFailure;
 
 type BoxError = Box<dyn StdError + Send + Sync>;

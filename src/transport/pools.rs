@@ -6,14 +6,12 @@
 //! one by one from outside, but a pool that is dropped closes all that are idle, and lets those in
 //! use finish.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::connect::ConnectLayer;
-use super::connections::ConnectionTable;
+use super::connections::{ConnectionTable, Connects};
 use super::options::{Protocols, TransportOptions, TransportSetupError};
 use super::resolve::SystemResolver;
 use super::tls;
@@ -26,27 +24,13 @@ pub(super) struct Pools {
     current: ArcSwap<reqwest::Client>,
 }
 
-/// Counts what one pool has connected within the life of an idle connection.
-#[derive(Debug)]
-pub(super) struct Connects {
-    connects_max: usize,
-    span: Duration,
-    since: Mutex<(Instant, usize)>,
-    are_many: AtomicBool,
-}
-
 impl Pools {
     /// Builds the first one. Reads the root certificates.
     pub(super) fn new(
         options: &TransportOptions,
         connections: &Arc<ConnectionTable>,
     ) -> Result<Self, TransportSetupError> {
-        let connects = Connects {
-            connects_max: options.idle_connections_total_max,
-            span: options.idle_timeout,
-            since: Mutex::new((Instant::now(), 0)),
-            are_many: AtomicBool::new(false),
-        };
+        let connects = Connects::new(options.idle_connections_total_max, options.idle_timeout);
         let layer = ConnectLayer {
             connections: Arc::clone(connections),
             gate: Arc::default(),
@@ -59,28 +43,13 @@ impl Pools {
 
     /// The engine for one exchange.
     pub(super) fn client(&self) -> Arc<reqwest::Client> {
-        if self.layer.connects.are_many.swap(false, Ordering::AcqRel)
+        if self.layer.connects.are_many()
             && let Ok(empty) = client(&self.options, &self.tls, &self.layer)
         {
             tracing::debug!("many hosts were connected to; an empty pool takes over");
             self.current.store(Arc::new(empty));
         }
         self.current.load_full()
-    }
-}
-
-impl Connects {
-    /// A connection stands.
-    pub(super) fn count(&self) {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        if since.0.elapsed() > self.span {
-            *since = (Instant::now(), 0);
-        }
-        since.1 += 1;
-        if since.1 >= self.connects_max {
-            *since = (Instant::now(), 0);
-            self.are_many.store(true, Ordering::Release);
-        }
     }
 }
 

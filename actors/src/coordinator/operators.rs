@@ -57,11 +57,7 @@ impl Coordinator {
 
     /// The owner of a scope that nobody has met yet: the host that the name begins with, or a
     /// keeper for a name of the user's own.
-    fn make_owner(
-        &mut self,
-        ctx: &mut Context<Self>,
-        scope: &ScopeKey,
-    ) -> Result<HostKey, NoRoom> {
+    fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> Result<HostKey, NoRoom> {
         let host = scope.split(' ').next().unwrap_or(scope);
         let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
