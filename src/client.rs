@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::error::Error;
@@ -37,40 +36,7 @@ impl Client {
         Self { engine: Arc::new(engine), places: Arc::default() }
     }
 
-    /// A GET of `url`.
-    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::get(url))
-    }
-
-    /// A HEAD of `url`.
-    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::head(url))
-    }
-
-    /// A POST to `url`.
-    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::post(url))
-    }
-
-    /// A PUT to `url`.
-    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::put(url))
-    }
-
-    /// A PATCH of `url`.
-    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::patch(url))
-    }
-
-    /// A DELETE of `url`.
-    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::delete(url))
-    }
-
-    /// A request of any method.
-    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::request(method, url))
-    }
+    verbs!();
 
     /// Cancels a call by its number, wherever it was sent from.
     pub fn cancel(&self, ticket: spillgate_actors::core::call::Ticket) {

@@ -160,6 +160,12 @@ impl RequestBuilder {
         self.map(Fetch::no_breaker)
     }
 
+    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
+    /// joined, and shows every decision in the call's span.
+    pub fn explain(self) -> Self {
+        self.map(Fetch::explain)
+    }
+
     /// Answers with this instead of an error; a panic in it leaves the error.
     pub fn fallback<R: Into<answer::Response>>(
         mut self,

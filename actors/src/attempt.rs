@@ -35,7 +35,6 @@ pub(crate) struct Run {
     pub(crate) until: Instant,
     /// When the one reader of a stream gives up.
     pub(crate) deadline: Instant,
-    pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
     /// Where it tells how it ended.
     pub(crate) host: Recipient<Settled>,
@@ -77,7 +76,6 @@ pub(crate) async fn run(mut run: Run) {
     };
     let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
     let mut ending = ended.ending;
-    ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
     let record = run.trial.record(Instant::now(), ending);
     let evidence = evidence.taking(run.took(record.began, record.ended));

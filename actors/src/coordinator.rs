@@ -6,6 +6,7 @@ mod answers;
 pub mod operators;
 mod redirects;
 mod residence;
+mod sharing;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -102,7 +103,7 @@ impl Coordinator {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Begin(flight, ticket) => self.begin(now, flight, ticket),
-                Action::Join(flight, ticket) => self.join(flight, ticket),
+                Action::Join(flight, ticket) => self.join(now, flight, ticket),
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
                 Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
@@ -120,22 +121,6 @@ impl Coordinator {
     fn drained(&mut self, how: Drained) {
         for draining in self.draining.drain(..) {
             let _ = draining.send(how);
-        }
-    }
-
-    fn begin(&mut self, now: Instant, flight: FlightId, ticket: Ticket) {
-        let Some(caller) = self.callers.get_mut(&ticket) else { return };
-        let Some(luggage) = caller.luggage.take() else { return };
-        self.works.insert(flight, Work::new(luggage, &caller.origin, now));
-    }
-
-    fn join(&mut self, flight: FlightId, ticket: Ticket) {
-        let Some(caller) = self.callers.get_mut(&ticket) else { return };
-        caller.luggage = None;
-        caller.leader = self.works.get(&flight).map(Work::leader);
-        self.seams.registry.coalesced.fetch_add(1, Relaxed);
-        if let Some(card) = self.seams.registry.host(&caller.origin.host) {
-            card.coalesced.fetch_add(1, Relaxed);
         }
     }
 
@@ -220,16 +205,22 @@ impl Handler<Cancel> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
-        if let Some(mut caller) = self.callers.remove(&ticket) {
-            let flight = self.machine.flights().flight_of(ticket);
-            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
-            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
-            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
-            let record = self.leave(Instant::now(), &caller, end);
-            let error = Error::new(kind, format!("the call was {}", kind.name()));
-            caller.refuse(error, &record);
-        }
+        let Some(mut caller) = self.callers.remove(&ticket) else {
+            return self.step(ctx, Input::Cancel(ticket));
+        };
+        let flight = self.machine.flights().flight_of(ticket);
+        let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+        let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+        let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+        let record = self.leave(Instant::now(), &caller, end);
+        let error = Error::new(kind, format!("the call was {}", kind.name()));
+        caller.refuse(error, &record);
         self.step(ctx, Input::Cancel(ticket));
+        if let Some(flight) = flight {
+            self.parted(Instant::now(), flight, caller.origin.priority);
+        }
+        // A flight that goes on without it may have fallen to another rank.
+        self.publish_lane(&caller.origin.host);
     }
 }
 
@@ -248,7 +239,7 @@ impl Handler<Report> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
-        let Report { attempt, verdict, brought, once } = report;
+        let Report { attempt, verdict, standing, brought, once } = report;
         if let Some(streaming) = self.streaming.remove(&attempt) {
             let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
             self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
@@ -260,7 +251,7 @@ impl Handler<Report> for Coordinator {
         if let Some(work) = self.works.get_mut(&attempt.flight) {
             work.settled(brought);
             work.once = once.or(work.once.take());
-            work.note(now, verdict);
+            work.judged(now, attempt.n, verdict, standing);
             lane = Some(work.order.host.key());
             if let Verdict::Done(_) = verdict {
                 onward = work.redirect(now, &self.seams);

@@ -49,6 +49,7 @@ pub(crate) struct Wishes {
     pub(crate) repeat: RepeatWish,
     pub(crate) sharing: Sharing,
     pub(crate) breaker: BreakerUse,
+    pub(crate) explains: bool,
 }
 
 /// What a caller says about repeating its request.
@@ -302,6 +303,13 @@ impl Fetch {
     /// Neither asks nor tells the breaker.
     pub fn no_breaker(mut self) -> Self {
         self.wishes.breaker = BreakerUse::Bypassed;
+        self
+    }
+
+    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
+    /// joined, and shows every decision in the call's span.
+    pub fn explain(mut self) -> Self {
+        self.wishes.explains = true;
         self
     }
 

@@ -10,17 +10,18 @@ use std::time::Instant;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
-use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
+use spillgate_core::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::rng::Rng;
-use spillgate_core::verdict::Verdict;
+use spillgate_core::verdict::{Cost, Verdict};
 use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
+use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
     Abort, Demand, Dispatch, HostLimit, Inherit, Left, NewPolicy, Operate, Report, ScopeOpened,
     Settled, Stop,
@@ -56,6 +57,9 @@ struct Offered {
     trial: Arc<Trial>,
     once: Option<BodyStream>,
     deadline: Instant,
+    scope: ScopeKey,
+    breaker: BreakerUse,
+    cost: Cost,
 }
 
 struct Running {
@@ -99,8 +103,8 @@ impl Host {
         self.machine.handle(Instant::now(), input);
         while let Some(action) = self.machine.next_action() {
             match action {
-                Action::Start { attempt, until, probe, .. } => {
-                    self.start(ctx, attempt, until, probe);
+                Action::Start { attempt, until, generation, probe } => {
+                    self.start(ctx, attempt, until, (generation, probe));
                 }
                 Action::Cancel(attempt) => self.cancel(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
@@ -117,8 +121,21 @@ impl Host {
         timer::arm(self, ctx, due);
     }
 
-    fn start(&mut self, ctx: &Context<Self>, attempt: AttemptId, until: Instant, probe: bool) {
+    fn start(
+        &mut self,
+        ctx: &Context<Self>,
+        attempt: AttemptId,
+        until: Instant,
+        (generation, probe): (Generation, bool),
+    ) {
         let Some(offered) = self.offered.remove(&attempt) else { return };
+        let (cost, tokens) = (offered.cost, self.machine.tokens());
+        let generation = match offered.breaker {
+            BreakerUse::Guarded => Some(generation),
+            BreakerUse::Bypassed => None,
+        };
+        let admission = Admission { generation, probe, cost, tokens };
+        let _ = offered.trial.admission.set(admission);
         let (cancel, cancelled) = oneshot::channel();
         let card = self.seams.registry.host(&offered.trial.host);
         if let Some(card) = &card {
@@ -131,7 +148,6 @@ impl Host {
             once: offered.once,
             until,
             deadline: offered.deadline,
-            probe,
             seams: self.seams.clone(),
             host: ctx.address().recipient(),
             opened: self.demand.opened.clone(),
@@ -152,10 +168,25 @@ impl Host {
         {
             card.refusals.fetch_add(1, Relaxed);
         }
+        let standing = self.standing(offered.as_ref().map(|offered| &offered.scope));
         let once = offered.and_then(|offered| offered.once);
-        let brought = self.brought.take();
+        let mut brought = self.brought.take();
+        // The record is not shared yet: it came with the attempt's one message.
+        if let Some(record) = brought.as_mut().and_then(|(_, record)| Arc::get_mut(record)) {
+            record.settlement = Some(Settlement { verdict, tokens: standing.tokens });
+        }
         if let Some(coordinator) = self.demand.report.upgrade() {
-            coordinator.do_send(Report { attempt, verdict, brought, once });
+            coordinator.do_send(Report { attempt, verdict, standing, brought, once });
+        }
+    }
+
+    /// How this host stands towards a scope, for the decisions of a call.
+    fn standing(&self, scope: Option<&ScopeKey>) -> Standing {
+        let breaker = scope.and_then(|scope| self.machine.scopes().breaker(scope));
+        Standing {
+            tokens: self.machine.tokens(),
+            generation: breaker.map(Breaker::generation),
+            reason: breaker.and_then(Breaker::reason),
         }
     }
 
@@ -277,7 +308,14 @@ impl Handler<Dispatch> for Host {
         if let Some(options) = breaker {
             self.configure_route(ctx, &offer.scope, options);
         }
-        let offered = Offered { trial, once, deadline: offer.deadline };
+        let offered = Offered {
+            trial,
+            once,
+            deadline: offer.deadline,
+            scope: offer.scope.clone(),
+            breaker: offer.breaker,
+            cost: offer.cost,
+        };
         self.offered.insert(offer.attempt, offered);
         self.step(ctx, Input::Offer(offer));
     }

@@ -65,6 +65,8 @@ pub(crate) fn prepare(
         scope: target.scope,
         priority: wishes.priority,
         began,
+        deadline: spec.deadline,
+        explains: wishes.explains,
     };
     let order = Order {
         method: fetch.method,

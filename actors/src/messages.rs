@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Head, Response, StreamingResponse};
 use crate::body::BodyReader;
+use crate::course::Standing;
 use crate::error::Error;
 use crate::order::{Outturn, Prepared, Trial};
 use crate::plan::Plan;
@@ -107,6 +108,8 @@ pub(crate) struct Settled {
 pub(crate) struct Report {
     pub(crate) attempt: AttemptId,
     pub(crate) verdict: Verdict,
+    /// How the host stood when it decided.
+    pub(crate) standing: Standing,
     /// What the attempt brought; nothing when it was refused.
     pub(crate) brought: Option<(Outturn, Arc<AttemptRecord>)>,
     /// A body that was not touched because the attempt was refused.

@@ -1,6 +1,6 @@
 //! A request as the actors carry it: what is sent, and what is remembered of who sent it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use spillgate_core::policy::Timeouts;
 use url::Url;
 
 use crate::answer::Head;
+use crate::course::Admission;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
@@ -79,6 +80,9 @@ pub(crate) struct Origin {
     pub(crate) scope: ScopeKey,
     pub(crate) priority: Priority,
     pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+    /// Whether the caller wants to be told all that can be.
+    pub(crate) explains: bool,
 }
 
 /// One attempt, as all who handle it share it.
@@ -89,6 +93,8 @@ pub(crate) struct Trial {
     pub(crate) marks: Arc<PhaseMarks>,
     pub(crate) order: Arc<Order>,
     pub(crate) host: HostKey,
+    /// How it was let through, once it is.
+    pub(crate) admission: OnceLock<Admission>,
 }
 
 /// A whole answer, as it arrived.
@@ -109,7 +115,6 @@ pub(crate) struct Ending {
     pub(crate) error: Option<ErrorKind>,
     pub(crate) connection: Option<Connection>,
     pub(crate) response_bytes: u64,
-    pub(crate) probe: bool,
     pub(crate) goes_on: bool,
 }
 
@@ -143,7 +148,8 @@ impl Trial {
             connection: ending.connection,
             request_bytes,
             response_bytes: ending.response_bytes,
-            probe: ending.probe,
+            admission: self.admission.get().copied(),
+            settlement: None,
             goes_on: ending.goes_on,
         })
     }

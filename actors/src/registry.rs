@@ -133,7 +133,7 @@ impl Registry {
 
     /// Publishes a host.
     pub(crate) fn add_host(&self, key: &HostKey) {
-        self.hosts.insert(Arc::new(HostCard::new(key.clone())));
+        self.hosts.insert(&Arc::new(HostCard::new(key.clone())));
     }
 
     /// Forgets a host; what is published of its breakers stays.
@@ -175,7 +175,7 @@ impl Registry {
             state: AtomicU8::new(BreakerState::Closed as u8),
             refuses_until: AtomicU64::new(ADMITS),
         });
-        self.scopes.insert(card.clone());
+        self.scopes.insert(&card);
         card
     }
 }

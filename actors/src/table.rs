@@ -29,8 +29,8 @@ impl<C: Card> Table<C> {
     }
 
     /// Adds a card; one of its name is replaced. O(cards / `PARTS`).
-    pub(crate) fn insert(&self, card: Arc<C>) {
-        self.change(card.name(), Some(&card));
+    pub(crate) fn insert(&self, card: &Arc<C>) {
+        self.change(card.name(), Some(card));
     }
 
     /// Takes a card away. O(cards / `PARTS`).
@@ -89,9 +89,9 @@ mod tests {
     fn cards_are_found_replaced_and_taken_away() {
         let table = Table::new();
         for n in 0..5_000 {
-            table.insert(Arc::new(Named(format!("host {n}"), n)));
+            table.insert(&Arc::new(Named(format!("host {n}"), n)));
         }
-        table.insert(Arc::new(Named("host 7".to_owned(), 70)));
+        table.insert(&Arc::new(Named("host 7".to_owned(), 70)));
         assert_eq!(table.look("host 7", |card| card.1), Some(70));
         assert_eq!(table.all().len(), 5_000);
         for n in 0..4_999 {

@@ -31,7 +31,7 @@ use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::residents::Residents;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Retry, Verdict};
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Grounds, Offer, Refusal, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -241,8 +241,8 @@ impl Coordinator {
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
         for id in all {
-            let kind = ErrorKind::ShuttingDown;
-            self.answer_all(id, Answer::Refused { flight: Some(id), kind, until: None });
+            let (flight, kind, grounds) = (Some(id), ErrorKind::ShuttingDown, Grounds::Gate);
+            self.answer_all(id, Answer::Refused { flight, kind, until: None, grounds });
         }
     }
 
@@ -271,9 +271,11 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         let (deadline, budget) = flight.deadline().unwrap_or((now, Duration::ZERO));
         let useful_min = self.patience.useful_min(budget);
-        if deadline.saturating_duration_since(now) < useful_min {
+        let left = deadline.saturating_duration_since(now);
+        if left < useful_min {
             self.queue.give(&flight.target.lane);
-            return self.fail(id, Gate::Deadline, None);
+            let grounds = Grounds::TimeLeft { left, needed: useful_min };
+            return self.fail_on(id, Refusal { gate: Gate::Deadline, until: None, grounds });
         }
         let attempt = AttemptId { flight: id, n: flight.n + 1 };
         if self.device.is_dark(&flight.target.lane)
@@ -374,6 +376,7 @@ impl Coordinator {
         kind: ErrorKind,
         until: Option<Instant>,
     ) {
-        self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
+        let answer = Answer::Refused { flight, kind, until, grounds: Grounds::Gate };
+        self.actions.push_back(Action::Answer(ticket, answer));
     }
 }

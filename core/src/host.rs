@@ -31,7 +31,7 @@ use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Gate, Grounds, Offer, Refusal, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -221,23 +221,26 @@ impl Host {
 
     fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
         let left = offer.deadline.saturating_duration_since(now);
-        if left.is_zero() || left < self.useful_min(offer) {
-            return Err(Refusal { gate: Gate::Deadline, until: None });
+        let needed = self.useful_min(offer);
+        if left.is_zero() || left < needed {
+            let grounds = Grounds::TimeLeft { left, needed };
+            return Err(Refusal { gate: Gate::Deadline, until: None, grounds });
         }
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
-            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+            return Err(Refusal::by(Gate::Pace, Some(until)));
         }
         if let Some(until) = self.allowances.wait_until(now, &offer.scope, &mut self.rng) {
-            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+            let (gate, until) = (Gate::Pace, Some(until));
+            return Err(Refusal { gate, until, grounds: Grounds::Quota });
         }
         if let Some(Err(until)) = self.rate.map(|rate| rate.ready(now)) {
-            return Err(Refusal { gate: Gate::Rate, until: Some(until) });
+            return Err(Refusal::by(Gate::Rate, Some(until)));
         }
         if self.lends_slot(offer) && !self.slots.has_free() {
-            return Err(Refusal { gate: Gate::Slot, until: None });
+            return Err(Refusal::by(Gate::Slot, None));
         }
         if !self.budget.affords(offer.cost) {
-            return Err(Refusal { gate: Gate::Budget, until: None });
+            return Err(Refusal::by(Gate::Budget, None));
         }
         match offer.breaker {
             BreakerUse::Bypassed => Ok(None),
@@ -256,8 +259,8 @@ impl Host {
         self.announce(event);
         match admission {
             Admission::Admit(pass) => Ok(pass),
-            Admission::Refuse { until } => Err(Refusal { gate: Gate::Breaker, until }),
-            Admission::Await { until } => Err(Refusal { gate: Gate::Probe, until: Some(until) }),
+            Admission::Refuse { until } => Err(Refusal::by(Gate::Breaker, until)),
+            Admission::Await { until } => Err(Refusal::by(Gate::Probe, Some(until))),
         }
     }
 

@@ -142,8 +142,11 @@ impl HostPolicy {
         if let Some(RateOptions { per_second, burst }) = self.rate
             && !(per_second.is_finite() && per_second > 0.0 && burst > 0)
         {
-            let problem = format!("{per_second} a second in bursts of {burst} lets no call pass");
-            return Err(PolicyError { setting: "rate", problem });
+            let problem = format!(
+                "{per_second} a second in bursts of {burst} lets no call pass; \
+                 expected per_second above 0 and burst at least 1"
+            );
+            return Err(PolicyError { setting: "limits.rate", problem });
         }
         if self.limit.floor > self.concurrency {
             let (floor, ceiling) = (self.limit.floor, self.concurrency);
@@ -226,15 +229,37 @@ impl HostPolicy {
         if breaker.window_calls == Some(0) {
             return refuse("breaker.window_calls", "0 calls hold nothing; expected at least 1");
         }
-        if let Some(slow) = breaker.slow
-            && (slow.limit.is_zero() || !(slow.rate > 0.0 && slow.rate <= 1.0))
-        {
-            let problem = format!("a limit of {:?} and a share of {}", slow.limit, slow.rate);
-            let problem = format!("{problem}; expected above zero, and above 0, to 1");
-            return Err(PolicyError { setting: "breaker.slow", problem });
+        if let Some(slow) = breaker.slow {
+            if slow.limit.is_zero() {
+                let problem = "0s finds every call slow; expected more than zero";
+                return refuse("breaker.slow_call", problem);
+            }
+            if !(slow.rate > 0.0 && slow.rate <= 1.0) {
+                let problem = format!("{} is no share; expected above 0, to 1", slow.rate);
+                return Err(PolicyError { setting: "breaker.slow_rate", problem });
+            }
         }
-        if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
+        self.check_reset()
+    }
+
+    fn check_reset(&self) -> Result<(), PolicyError> {
+        let BreakerOptions { reset_growth, reset_jitter, probe_lease, .. } = self.breaker;
+        if self.breaker.reset_timeout.is_zero() || self.breaker.window.is_zero() {
             return refuse("breaker", "reset_timeout and window must be above zero");
+        }
+        if !(reset_growth.is_finite() && reset_growth >= 1.0) {
+            let problem = format!("a growth of {reset_growth} shrinks the time; expected >= 1");
+            return Err(PolicyError { setting: "breaker.reset_growth", problem });
+        }
+        if !(0.0..=1.0).contains(&reset_jitter) {
+            let problem = format!("{reset_jitter} is no share; expected 0 to 1");
+            return Err(PolicyError { setting: "breaker.reset_jitter", problem });
+        }
+        if probe_lease.is_zero() {
+            return refuse("breaker.probe_lease", "0s ends each probe; expected more than zero");
+        }
+        if self.breaker.probes_max == 0 {
+            return refuse("breaker.probes", "0 probes never close it; expected at least 1");
         }
         Ok(())
     }

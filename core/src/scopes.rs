@@ -63,8 +63,8 @@ impl Scopes {
 
     /// What must outlive them all: the scopes that are not closed.
     pub fn remnants(&self) -> impl Iterator<Item = (ScopeKey, Remnant)> {
-        let left = |breaker: &Box<Breaker>| Some((breaker.scope().clone(), breaker.remnant()?));
-        self.breakers.values().filter_map(left)
+        let left = |breaker: &Breaker| Some((breaker.scope().clone(), breaker.remnant()?));
+        self.iter().filter_map(left)
     }
 
     /// Goes on where a scope's breaker was forgotten, if nobody has needed another meanwhile.

@@ -119,6 +119,32 @@ pub struct Refusal {
     pub gate: Gate,
     /// When asking again makes sense; `None` is until told.
     pub until: Option<Instant>,
+    /// What it rests on.
+    pub grounds: Grounds,
+}
+
+impl Refusal {
+    /// A refusal that its gate explains.
+    pub fn by(gate: Gate, until: Option<Instant>) -> Self {
+        Self { gate, until, grounds: Grounds::Gate }
+    }
+}
+
+/// What a refusal rests on, for the decisions of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grounds {
+    /// The gate says it all.
+    #[default]
+    Gate,
+    /// Too little time is left until the deadline.
+    TimeLeft {
+        /// How much is left.
+        left: Duration,
+        /// The least that is of use.
+        needed: Duration,
+    },
+    /// A quota that the server told of is used up.
+    Quota,
 }
 
 /// What stands between a queued flight and the wire, in the order it is asked.

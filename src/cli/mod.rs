@@ -5,6 +5,7 @@ mod demo;
 mod drill;
 mod end;
 mod exit;
+mod explained;
 mod failure;
 mod fetch;
 mod manual;
@@ -13,6 +14,7 @@ mod request;
 mod setup;
 mod signals;
 mod simulate;
+mod told;
 mod trace;
 mod values;
 

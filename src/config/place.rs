@@ -6,6 +6,7 @@ use std::sync::Arc;
 use spillgate_core::policy::PolicyError;
 
 use super::error::Problem;
+use super::layer::Slip;
 use super::source::{Source, Step, covered};
 
 /// Whose settings are looked at.
@@ -61,6 +62,11 @@ impl Places {
         let problem = self.problem(scope, setting, what);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Problem { expected: some(expected), hint: some(hint), ..problem }
+    }
+
+    /// What a layer says and cannot mean.
+    pub(super) fn slip(&self, scope: &Scope, slip: Slip) -> Problem {
+        self.problem(scope, slip.setting, slip.message).hint(slip.hint)
     }
 
     /// What a check refused.
@@ -135,6 +141,8 @@ fn related(setting: &str) -> Vec<&str> {
         "timeouts.attempt" => &["deadline"],
         "timeouts.connect" => &["timeouts.attempt", "deadline"],
         "retry.base" => &["retry.cap"],
+        "limits.floor" => &["limits.per_host"],
+        "breaker.min_calls" => &["breaker.window_calls"],
         "breaker" => &["breaker.reset_timeout", "breaker.window"],
         _ => &[],
     };

@@ -9,7 +9,7 @@ use crate::numbers::Value;
 use crate::source::{self, Source};
 
 /// The rows of all tables of a Markdown text, each as its cells without code marks.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(text: &str) -> Vec<Vec<String>> {
     let is_row = |line: &&str| line.starts_with('|') && !line.starts_with("|-");
     let cells = |line: &str| {
         let line = line.trim().trim_matches('|').to_owned();
@@ -18,7 +18,8 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     text.lines().filter(is_row).map(cells).collect()
 }
 
-fn cell(row: &[String], index: usize) -> &str {
+/// A cell of a row, empty where there is none.
+pub(crate) fn cell(row: &[String], index: usize) -> &str {
     row.get(index).map_or("", String::as_str)
 }
 

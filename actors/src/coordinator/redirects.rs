@@ -8,6 +8,7 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::Target;
 use spillgate_core::outcome::Exposure;
 
+use crate::course::NoteKind;
 use crate::hostname::HostName;
 use crate::ledger::Work;
 use crate::order::{Order, Payload};
@@ -60,7 +61,7 @@ impl Work {
             NextBody::Kept => self.order.body.clone(),
             NextBody::Dropped => Payload::Empty,
         };
-        self.decided(now, format!("redirected to {host}"));
+        self.note(now, None, NoteKind::Redirected { host: host.key() });
         let order = Order {
             method: next.method,
             safe_url: (seams.redact)(&next.url).into(),

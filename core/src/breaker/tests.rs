@@ -93,7 +93,7 @@ fn probe_closes_after_the_reset_time_and_no_sooner() {
     assert_eq!((event.to, event.retry_at, event.opened_at), (BreakerState::Closed, None, None));
 }
 
-/// Polly#217, #218: a call admitted before the trip ends during half-open.
+/// Polly#217, Polly#218 (PITFALLS A1): a call admitted before the trip ends during half-open.
 #[test]
 fn outcomes_from_before_the_trip_change_nothing() {
     for late in [success(), failure()] {
@@ -112,7 +112,7 @@ fn outcomes_from_before_the_trip_change_nothing() {
     }
 }
 
-/// smallrye#319, #323: a stampede at the moment of the probe.
+/// smallrye#319, smallrye#323 (PITFALLS A2): a stampede at the moment of the probe.
 #[test]
 fn exactly_the_allowed_probes_pass_however_many_ask() {
     let mut bench = Bench::new(BreakerOptions { probes_max: 3, ..BreakerOptions::consecutive(1) });
@@ -122,7 +122,7 @@ fn exactly_the_allowed_probes_pass_however_many_ask() {
     assert_eq!(admitted, 3);
 }
 
-/// resilience4j#544, #935, #1389: a lost probe must not wedge the breaker.
+/// R4J#544, R4J#935, R4J#1389 (PITFALLS A3): a lost probe must not wedge the breaker.
 #[test]
 fn cancelled_or_neutral_probe_gives_its_slot_back_and_records_nothing() {
     let ends: [fn(&mut Bench, Pass); 3] = [
@@ -142,6 +142,7 @@ fn cancelled_or_neutral_probe_gives_its_slot_back_and_records_nothing() {
     }
 }
 
+/// R4J#1389 (PITFALLS A4).
 #[test]
 fn silent_probe_fails_when_its_lease_ends_and_the_next_wait_is_longer() {
     let mut bench = Bench::new(BreakerOptions { reset_jitter: 0.0, ..BreakerOptions::rate(0.5) });
@@ -157,7 +158,7 @@ fn silent_probe_fails_when_its_lease_ends_and_the_next_wait_is_longer() {
     assert_eq!(bench.breaker.state(), BreakerState::Open);
 }
 
-/// sglang#25811, smg#2565: business errors are no health signal.
+/// sglang#25811, smg#2565 (PITFALLS A7): business errors are no health signal.
 #[test]
 fn declined_neither_counts_nor_resets_nor_closes() {
     let mut bench = Bench::new(BreakerOptions::default());
@@ -195,7 +196,7 @@ fn rate_needs_enough_calls_and_half_of_them_failed() {
     }
 }
 
-/// tower-resilience 0.13: its count window never slides.
+/// tower-resilience 0.13 (PITFALLS A6): its count window never slides.
 #[test]
 fn million_successes_do_not_delay_the_opening() {
     let mut bench = Bench::new(BreakerOptions::standard());

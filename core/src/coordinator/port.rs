@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, HostKey, ScopeKey, Target, Ticket};
 use crate::device::Sight;
-use crate::verdict::{AbortCause, Finality, Offer, Verdict};
+use crate::verdict::{AbortCause, Finality, Grounds, Offer, Verdict};
 
 /// What a coordinator is told.
 #[derive(Debug, Clone)]
@@ -104,5 +104,7 @@ pub enum Answer {
         kind: ErrorKind,
         /// When asking again makes sense.
         until: Option<Instant>,
+        /// What it rests on.
+        grounds: Grounds,
     },
 }

@@ -24,12 +24,18 @@ impl Coordinator {
         };
         match again {
             Some(at) => self.sleep(id, at),
-            None => self.fail(id, refusal.gate, refusal.until),
+            None => self.fail_on(id, refusal),
         }
     }
 
     /// Answers a flight that a gate refused for good: with the last real result if there is one.
     pub(super) fn fail(&mut self, id: FlightId, gate: Gate, until: Option<Instant>) {
+        self.fail_on(id, Refusal::by(gate, until));
+    }
+
+    /// Answers a flight that was refused for good, with what that rests on.
+    pub(super) fn fail_on(&mut self, id: FlightId, refusal: Refusal) {
+        let Refusal { gate, until, grounds } = refusal;
         let has_result = self.flights.of(id).is_some_and(|flight| flight.has_result);
         let answer = match (has_result, gate) {
             (true, Gate::Breaker | Gate::Probe) => Answer::Arrived(id, Finality::CircuitOpen),
@@ -42,7 +48,10 @@ impl Coordinator {
             (true, Gate::Device) => Answer::Arrived(id, Finality::DeviceOffline),
             (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
             (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
-            (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
+            (false, gate) => {
+                let kind = gate.error_kind();
+                Answer::Refused { flight: Some(id), kind, until, grounds }
+            }
         };
         self.answer_all(id, answer);
     }

@@ -10,7 +10,7 @@ mod verdicts;
 use super::*;
 use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
 use crate::coordinator::refusals::SLOT_PAUSE;
-use crate::verdict::Refusal;
+use crate::verdict::{Grounds, Refusal};
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {
@@ -86,7 +86,7 @@ impl Bench {
     }
 
     fn refuse(&mut self, attempt: AttemptId, gate: Gate, until: Option<Instant>) -> Vec<Action> {
-        self.report(attempt, Verdict::Refused(Refusal { gate, until }))
+        self.report(attempt, Verdict::Refused(Refusal::by(gate, until)))
     }
 
     /// Lets time pass and wakes the machine once, at the end of it.
@@ -168,7 +168,12 @@ fn hold_beyond_the_deadline_fails_now_and_says_until_when() {
     let late = Some(bench.now + Duration::from_millis(27_900));
     bench.refuse(again[0].attempt, Gate::Pace, late);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::RateLimited, until: late };
+    let refused = Answer::Refused {
+        flight,
+        kind: ErrorKind::RateLimited,
+        until: late,
+        grounds: Grounds::Gate,
+    };
     assert_eq!(bench.answers(1), [refused], "too little time would be left then");
 }
 
@@ -192,7 +197,8 @@ fn open_breaker_fails_a_first_attempt_fast_and_says_until_when() {
     let until = Some(bench.now + Duration::from_secs(5));
     bench.refuse(offer.attempt, Gate::Breaker, until);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::CircuitOpen, until };
+    let refused =
+        Answer::Refused { flight, kind: ErrorKind::CircuitOpen, until, grounds: Grounds::Gate };
     assert_eq!(bench.answers(1), [refused]);
 }
 
@@ -308,7 +314,7 @@ fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
     let soon = bench.now + Duration::from_secs(1);
     for verdict in [
         Verdict::RetryAt(Retry { at: soon, hint: None, cost: Cost::Token }),
-        Verdict::Refused(Refusal { gate: Gate::Slot, until: None }),
+        Verdict::Refused(Refusal::by(Gate::Slot, None)),
         Verdict::Done(Finality::Settled),
     ] {
         assert!(bench.report(offer.attempt, verdict).is_empty());

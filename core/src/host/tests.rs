@@ -136,7 +136,7 @@ impl Bench {
     }
 }
 
-/// Polly#217, #218 (PITFALLS A1).
+/// Polly#217, Polly#218 (PITFALLS A1).
 #[test]
 fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     for late in [status(200), status(503)] {
@@ -155,7 +155,7 @@ fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     }
 }
 
-/// Polly#217, #218 (PITFALLS A1).
+/// Polly#217, Polly#218 (PITFALLS A1).
 #[test]
 fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
     let mut bench = Bench::consecutive();
@@ -169,7 +169,7 @@ fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
     assert_eq!(bench.state(), BreakerState::Closed);
 }
 
-/// smallrye#319, #323, termite#27 (PITFALLS A2).
+/// smallrye#319, smallrye#323, termite#27 (PITFALLS A2).
 #[test]
 fn one_probe_passes_and_a_thousand_others_fail_fast() {
     let mut bench = Bench::consecutive();
@@ -184,7 +184,7 @@ fn one_probe_passes_and_a_thousand_others_fail_fast() {
     assert_eq!(answers.iter().filter(fast).count(), 999);
 }
 
-/// R4J#544, #935, #1389, Polly#1979 (PITFALLS A3).
+/// R4J#544, R4J#935, R4J#1389, Polly#1979 (PITFALLS A3).
 #[test]
 fn probe_that_is_called_back_or_declined_returns_its_place() {
     let mut bench = Bench::consecutive();
@@ -253,7 +253,7 @@ fn probe_refused_by_another_gate_is_not_used_up() {
     }
 }
 
-/// R4J#682, #989, opossum#45 (PITFALLS A8).
+/// R4J#682, R4J#989, opossum#45 (PITFALLS A8).
 #[test]
 fn cancellation_is_no_failure_and_costs_no_token() {
     let mut bench = Bench::consecutive();

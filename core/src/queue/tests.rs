@@ -28,6 +28,7 @@ fn foreground_behind_500_background_is_next() {
     assert_eq!(queue.pop(), Some(FlightId(999)));
 }
 
+/// PITFALLS A20.
 #[test]
 fn one_turn_in_ten_goes_to_the_less_urgent() {
     let mut queue = queue(1000, &[("a", 1000)]);

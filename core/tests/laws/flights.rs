@@ -9,18 +9,20 @@ use spillgate_core::call::{
 };
 use spillgate_core::flights::{Entry, Flights, Leaving};
 
+use crate::{HISTORIES, cases};
+
 /// The key of a flight while it is open, and its tickets with rank and deadline.
 type Group = (Option<u8>, BTreeMap<Ticket, (Priority, Instant)>);
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// Flights are groups of tickets with equal keys; rank and deadline are the greatest inside.
     #[test]
     fn flights_are_groups_of_equal_keys(
         steps in prop::collection::vec(
             (0_u8..6, prop::option::of(0_u8..3), 0_usize..4, 1_u64..60, any::<prop::sample::Index>()),
-            1..200,
+            1..80,
         ),
     ) {
         let now = Instant::now();

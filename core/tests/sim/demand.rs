@@ -2,6 +2,7 @@
 //!
 //! It is told what the coordinator hears and says, keeps its own books, and compares.
 
+mod device;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +14,9 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Offer, Verdict};
+use spillgate_core::verdict::{AbortCause, Finality, Gate, Offer, Verdict};
 
+use crate::demand::device::Network;
 use crate::reach::{Mark, Reach};
 
 /// The books on demand.
@@ -33,6 +35,9 @@ pub(crate) struct Demand {
     ceilings: BTreeMap<HostKey, u32>,
     global: u32,
     draining: bool,
+    network: Network,
+    /// Flights that wait for a probe's verdict.
+    awaiting: BTreeSet<FlightId>,
     /// A scope whose opening is being told.
     told: Option<ScopeKey>,
 }
@@ -43,6 +48,8 @@ struct Caller {
     streams: bool,
     cancelled: bool,
     answers: u32,
+    /// What it was answered with, if that is all that could be wished for.
+    good: bool,
 }
 
 #[derive(Debug)]
@@ -80,13 +87,16 @@ impl Demand {
             ceilings: BTreeMap::new(),
             global,
             draining: false,
+            network: Network::default(),
+            awaiting: BTreeSet::new(),
             told: None,
         }
     }
 
     /// A caller is about to submit.
     pub(crate) fn wish(&mut self, spec: &CallSpec, streams: bool) {
-        let caller = Caller { spec: spec.clone(), streams, cancelled: false, answers: 0 };
+        let caller =
+            Caller { spec: spec.clone(), streams, cancelled: false, answers: 0, good: false };
         self.tickets.insert(spec.ticket, caller);
     }
 
@@ -99,8 +109,10 @@ impl Demand {
             }
             Input::Cancel(ticket) => self.cancel(*ticket, reach),
             Input::Report { attempt, verdict, onward } => {
+                self.network.end(now, *attempt);
                 self.report(*attempt, *verdict, onward.as_ref(), reach);
             }
+            Input::LaneLimit { lane, .. } if !self.ceilings.contains_key(lane) => {}
             Input::Lane { lane, slots_max } | Input::LaneLimit { lane, slots_max } => {
                 let before = self.ceilings.insert(lane.clone(), *slots_max);
                 let lowered = before.is_some_and(|before| before > *slots_max);
@@ -109,11 +121,21 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_)
-            | Input::Seen { .. }
-            | Input::Keeper(_)
-            | Input::DropLane(_)
-            | Input::Wake => {}
+            Input::Seen { attempt, sight } => {
+                if let Some(outstanding) = self.outstanding.get(attempt) {
+                    let lane = &outstanding.target.lane;
+                    self.network.seen(now, (*attempt, lane), *sight, reach);
+                }
+            }
+            Input::DropLane(lane) => {
+                self.network.forget(lane);
+                let mut live = self.live.iter().map(|id| &self.flights[id]);
+                let waits = live.any(|f| f.stage == Stage::Queued && f.target.lane == *lane);
+                if self.running(lane) == 0 && !waits {
+                    self.ceilings.remove(lane);
+                }
+            }
+            Input::Opened(_) | Input::Keeper(_) | Input::Wake => {}
         }
     }
 
@@ -164,6 +186,12 @@ impl Demand {
         }
     }
 
+    /// How many of the calls from this one on had a good answer, and how many there were.
+    pub(crate) fn good_from(&self, first: Ticket) -> (usize, usize) {
+        let late = self.tickets.range(first..).map(|(_, caller)| caller);
+        (late.clone().filter(|caller| caller.good).count(), late.count())
+    }
+
     fn cancel(&mut self, ticket: Ticket, reach: &mut Reach) {
         let Some(caller) = self.tickets.get_mut(&ticket) else { return };
         caller.cancelled = true;
@@ -199,7 +227,12 @@ impl Demand {
                 reach.hit(Mark::Redirect);
             }
             (Verdict::Done(_) | Verdict::RetryAt(_), _) => flight.has_result = true,
-            (Verdict::Refused(_), _) => flight.tries -= 1,
+            (Verdict::Refused(refusal), _) => {
+                flight.tries -= 1;
+                if refusal.gate == Gate::Probe {
+                    self.awaiting.insert(id.flight);
+                }
+            }
         }
     }
 
@@ -251,6 +284,8 @@ impl Demand {
         flight.n += 1;
         flight.tries += 1;
         flight.turns = None;
+        reach.hit_if(Mark::AwaitedAskedAgain, self.awaiting.remove(&id));
+        self.network.send(now, offer.attempt, &target.lane, reach);
         let outstanding = Outstanding { target: target.clone(), lane_max, global_max: self.global };
         self.outstanding.insert(offer.attempt, outstanding);
         let rank = rank(&self.flights[&id], &self.tickets);
@@ -288,6 +323,7 @@ impl Demand {
             return;
         };
         assert!(flight.waiters.remove(&ticket), "{ticket:?} did not wait for {id:?}");
+        caller.good = matches!(answer, Answer::Arrived(_, Finality::Settled));
         match answer {
             Answer::Arrived(_, finality) => {
                 assert!(flight.has_result, "nothing has arrived: {finality:?}");
@@ -340,6 +376,7 @@ fn mark_refusal(flight: &Flight, kind: ErrorKind, left: Duration, reach: &mut Re
             if flight.redirected { Mark::RedirectRefused } else { Mark::CircuitRefused },
         ),
         (ErrorKind::RateLimited, Mark::PacedBeyondDeadline),
+        (ErrorKind::DeviceOffline, Mark::OfflineRefused),
         (ErrorKind::QueueFull, if was_shed { Mark::Shed } else { Mark::QueueFull }),
     ];
     let mark = marks.into_iter().find(|(known, _)| *known == kind).map(|(_, mark)| mark);

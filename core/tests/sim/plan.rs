@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use spillgate_core::backoff::{BackoffOptions, Jitter};
-use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
+use spillgate_core::breaker::options::{
+    BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
+};
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
     BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
 };
-use spillgate_core::limit::LimitOptions;
+use spillgate_core::event::BreakerMode;
+use spillgate_core::limit::{LimitKind, LimitOptions};
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
 use spillgate_core::rng::Rng;
@@ -168,18 +171,29 @@ pub(crate) fn lane_key(lane: usize) -> HostKey {
 }
 
 pub(crate) fn breaker(rng: &mut Rng) -> BreakerOptions {
-    let kind = pick(rng, &[BreakerKind::Consecutive, BreakerKind::Consecutive, BreakerKind::Rate]);
+    let kinds = [BreakerKind::Consecutive, BreakerKind::Rate, BreakerKind::Hybrid];
+    let limit = Duration::from_millis(pick(rng, &[200, 600]));
+    let counted = pick(rng, &[SlowCount::AtItsEnd, SlowCount::InFlight]);
+    let slow = Some(SlowCalls { limit, rate: pick(rng, &[0.2, 0.5]), counted });
+    let shadow = chance(rng, 0.1);
+    let ignored = pick(rng, &[Ignored::Status(500), Ignored::Status(503)]);
     BreakerOptions {
-        kind,
+        kind: pick(rng, &kinds),
         failure_threshold: pick(rng, &[1, 3, 5]),
         success_threshold: pick(rng, &[1, 1, 3]),
-        min_calls: pick(rng, &[4, 10]),
+        min_calls: pick(rng, &[2, 4, 10]),
+        window_calls: pick(rng, &[None, None, Some(RING_CALLS)]),
+        slow: slow.filter(|_| chance(rng, 0.6)),
         reset_timeout: Duration::from_millis(pick(rng, &[200, 1_000, 3_000])),
         reset_growth: pick(rng, &[1.0, 2.0]),
         reset_timeout_max: Duration::from_secs(6),
         reset_jitter: pick(rng, &[0.0, 0.2]),
         probes_max: pick(rng, &[1, 1, 2]),
         probe_lease: Duration::from_millis(pick(rng, &[300, 1_000, 5_000])),
+        half_open: pick(rng, &[HalfOpen::FailFast, HalfOpen::Queue]),
+        ramp: Duration::from_millis(pick(rng, &[0, 0, 2_000, 10_000])),
+        mode: if shadow { BreakerMode::Shadow } else { BreakerMode::Enforcing },
+        ignore: chance(rng, 0.1).then_some(ignored).into_iter().collect(),
         ..BreakerOptions::default()
     }
 }
@@ -205,7 +219,10 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
-        limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
+        limit: LimitOptions {
+            kind: pick(rng, &[LimitKind::Fixed, LimitKind::Vegas, LimitKind::Aimd]),
+            floor: pick(rng, &[0, 1, 1, 2]),
+        },
         rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
         ..HostPolicy::default()
     }
@@ -221,4 +238,6 @@ pub(crate) fn chance(rng: &mut Rng, share: f64) -> bool {
     rng.unit() < share
 }
 
+/// The calls of a window over calls.
+pub(crate) const RING_CALLS: u32 = 8;
 pub(crate) const SHARED: &str = "shared";

@@ -74,6 +74,26 @@ marks! {
     LessUrgentShare,
     AttemptTimeout,
     NeverSent,
+    HybridStreakTripped,
+    HybridRateTripped,
+    RingTripped,
+    SlowTripped,
+    SlowInFlightTripped,
+    ShadowOpened,
+    ShadowPassed,
+    RampRefused,
+    ProbeAwaited,
+    AwaitedAskedAgain,
+    RecordedElsewhere,
+    QuotaPaced,
+    LaneDropped,
+    LaneMetAgain,
+    OfflineProbe,
+    OfflineProbeFailed,
+    OfflineRefused,
+    OfflineKept,
+    BackOnline,
+    Goodput,
 }
 
 /// How often each mark was reached.
@@ -96,7 +116,8 @@ impl Reach {
     /// An answer came for this reason.
     pub(crate) fn arrived(&mut self, finality: Finality) {
         match finality {
-            Finality::Settled | Finality::DeviceOffline => {}
+            Finality::Settled => {}
+            Finality::DeviceOffline => self.hit(Mark::OfflineKept),
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
             Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),

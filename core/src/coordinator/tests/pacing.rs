@@ -28,7 +28,8 @@ fn token_beyond_the_deadline_fails_now_and_says_until_when() {
     let until = Some(bench.now + Duration::from_secs(60));
     bench.refuse(offer.attempt, Gate::Rate, until);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::RateLimited, until };
+    let refused =
+        Answer::Refused { flight, kind: ErrorKind::RateLimited, until, grounds: Grounds::Gate };
     assert_eq!(bench.answers(1), [refused]);
     let next = bench.call();
     assert_eq!(next.attempt.n, 1, "the lane is not held for one that did not wait");
