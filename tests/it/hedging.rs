@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use spillgate::testing::{Drill, Received};
+use spillgate::testing::Drill;
+use spillgate::testing::received::Received;
 use spillgate::{CancellationToken, Client, ErrorKind, Hedge, HedgeOptions, Key, RequestBuilder};
 
 use crate::bench::{PATIENCE, answer, at_rest, client, error, eventually, hits, quick, spawn};

@@ -79,7 +79,8 @@ pub(super) fn breaker(lab: &Lab, seed: u64) -> Finding {
     finding
 }
 
-/// One dead shard of three, behind a breaker for each route. The standard pipeline.
+/// One dead shard of three, behind a breaker for each route that calls name, and behind those that the
+/// host learns of where they name none. The standard pipeline.
 pub(super) fn shards(lab: &Lab, seed: u64) -> Finding {
     let mut finding = Finding::default();
     let tally = sharded(lab, Scoping::Route(3), seed);
@@ -88,6 +89,9 @@ pub(super) fn shards(lab: &Lab, seed: u64) -> Finding {
         "healthy_shard_success_pct",
         tally.success_pct_of(|call| call.errand.route != 0),
     );
+    let learned = sharded(lab, Scoping::Learned(3), seed);
+    let healthy = learned.success_pct_of(|call| call.errand.route != 0);
+    finding.read("S1c/learned/rps=100", "healthy_shard_success_pct", healthy);
     finding
 }
 
