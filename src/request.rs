@@ -1,10 +1,13 @@
 //! A request on its way to being sent.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use spillgate_actors::answer::{self, StreamingResponse};
@@ -12,7 +15,8 @@ use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::call::{HedgeUse, Priority, ScopeKey, Ticket};
 use spillgate_actors::deadline::DeadlineWish;
 use spillgate_actors::error::Error;
-use spillgate_actors::fetch::{Body, Fetch, Key};
+use spillgate_actors::fetch::{Fetch, Key};
+use spillgate_actors::request_body::Body;
 use tokio_util::sync::CancellationToken;
 
 use crate::context;
@@ -79,9 +83,30 @@ impl RequestBuilder {
         })
     }
 
-    /// Sets the body: bytes, text, or a stream that is sent once.
+    /// Sets the body: bytes, text, or a stream.
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.map(|fetch| fetch.body(body))
+    }
+
+    /// Streams the body, as it comes; the call is never shared.
+    ///
+    /// What passes is kept up to [`replay_max`](Self::replay_max), for retries and redirects; beyond
+    /// it the attempt under way is the last. An error of the stream ends the call with the kind
+    /// [`ErrorKind::RequestBody`].
+    pub fn body_stream<E>(
+        self,
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.map(|fetch| fetch.body_stream(stream))
+    }
+
+    /// Keeps so many bytes of a streamed body for another attempt, 64 KiB unless told otherwise; 0
+    /// allows another only if nothing of the body was sent.
+    pub fn replay_max(self, bytes: usize) -> Self {
+        self.map(|fetch| fetch.replay_max(bytes))
     }
 
     /// Sends a bearer token.

@@ -9,6 +9,7 @@ mod composing;
 mod tests;
 mod words;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use spillgate_core::advice::ErrorKind;
@@ -87,6 +88,11 @@ pub enum DecisionKind {
         cost: Cost,
         /// The tokens left.
         tokens: f64,
+    },
+    /// A fault was injected into the attempt on purpose.
+    Injected {
+        /// Which, in words.
+        fault: Arc<str>,
     },
     /// A gate did not let the attempt through.
     Refused {
@@ -193,6 +199,7 @@ impl DecisionKind {
             Self::Ranked { .. } => "ranked",
             Self::Waited { .. } => "waited",
             Self::Passed { .. } => "passed",
+            Self::Injected { .. } => "injected",
             Self::Refused { .. } => "refused",
             Self::Hedged { .. } => "hedged",
             Self::Outrun => "outrun",
@@ -210,6 +217,7 @@ impl DecisionKind {
     pub fn is_notable(&self) -> bool {
         match self {
             Self::Ranked { .. }
+            | Self::Injected { .. }
             | Self::Refused { .. }
             | Self::Hedged { .. }
             | Self::Outrun

@@ -29,9 +29,9 @@ use crate::order::{Outturn, Trial};
 use crate::phases::{Mark, PhaseMarks};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
+use crate::replay::Replay;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
-use crate::transport::BodyStream;
 
 /// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
@@ -48,6 +48,8 @@ pub(crate) struct Host {
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// The streamed body of the attempt that brought it, to be sent again.
+    returned: Option<Replay>,
     latency: Latency,
     settled: u64,
     timer: Timer,
@@ -55,7 +57,7 @@ pub(crate) struct Host {
 
 struct Offered {
     trial: Arc<Trial>,
-    once: Option<BodyStream>,
+    once: Option<Replay>,
     deadline: Instant,
     scope: ScopeKey,
     breaker: BreakerUse,
@@ -93,6 +95,7 @@ impl Host {
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
+            returned: None,
             latency: Latency::default(),
             settled: 0,
             timer: Timer::default(),
@@ -186,7 +189,7 @@ impl Host {
             card.refusals.fetch_add(1, Relaxed);
         }
         let standing = self.standing(offered.as_ref().map(|offered| &offered.scope));
-        let once = offered.and_then(|offered| offered.once);
+        let once = offered.and_then(|offered| offered.once).or(self.returned.take());
         let mut brought = self.brought.take();
         // The record is not shared yet: it came with the attempt's one message.
         if let Some(record) = brought.as_mut().and_then(|(_, record)| Arc::get_mut(record)) {
@@ -342,10 +345,12 @@ impl Handler<Settled> for Host {
 
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
-        let Settled { attempt, evidence, outturn, record } = settled;
+        let Settled { attempt, evidence, outturn, record, once } = settled;
         self.brought = Some((outturn, record));
+        self.returned = once;
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;
+        self.returned = None;
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Instant;
 use crate::address;
 use crate::deadline::DeadlineWish;
 use crate::error::Error;
-use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
+use crate::fetch::{Fetch, RepeatWish, Sharing};
 use crate::hostname::HostName;
 use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
+use crate::replay::{REPLAY_MAX, Replay};
+use crate::request_body::Body;
 use crate::route_class;
 use crate::seams::Seams;
 use crate::userinfo;
@@ -32,7 +34,8 @@ pub(crate) fn prepare(
     let began = Instant::now();
     let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
-    let (body, once) = split(std::mem::take(&mut fetch.body));
+    let kept_max = fetch.wishes.replay_max.unwrap_or(REPLAY_MAX);
+    let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
     let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
     let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
@@ -44,11 +47,11 @@ pub(crate) fn prepare(
         caller: wishes.caller.as_ref().map(|name| seams.keys.caller(&name.0)).unwrap_or_default(),
         deadline: deadline_of(&fetch, &plan, began),
         key: None,
-        repeat: repeat_of(&fetch, &plan, once.is_some()),
+        repeat: repeat_of(&fetch, &plan),
         attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
         timeout: Some(timeouts.attempt),
         breaker: wishes.breaker,
-        hedge: hedge_of(wishes.hedge, &plan, delivery),
+        hedge: if once.is_some() { HedgeUse::Off } else { hedge_of(wishes.hedge, &plan, delivery) },
     };
     if shares(&fetch, &plan, delivery) && once.is_none() {
         let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
@@ -180,10 +183,9 @@ fn deadline_of(fetch: &Fetch, plan: &CallPlan, began: Instant) -> Instant {
     fetch.wishes.parent_deadline.map_or(own, |parent| own.min(parent.instant()))
 }
 
-fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
+fn repeat_of(fetch: &Fetch, plan: &CallPlan) -> Repeat {
     let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
     match (fetch.wishes.repeat, plan.repeat) {
-        _ if once => Repeat::Never,
         (RepeatWish::Forbidden, _) => Repeat::Never,
         (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
             Repeat::Always
@@ -202,11 +204,11 @@ fn hedge_of(wish: HedgeUse, plan: &CallPlan, delivery: Delivery) -> HedgeUse {
     }
 }
 
-fn split(body: Body) -> (Payload, Option<crate::transport::BodyStream>) {
+fn split(body: Body, kept_max: usize) -> (Payload, Option<Replay>) {
     match body {
         Body::Empty => (Payload::Empty, None),
         Body::Bytes(bytes) => (Payload::Bytes(bytes), None),
-        Body::Stream(stream) => (Payload::Once, Some(stream)),
+        Body::Stream(stream) => (Payload::Once, Some(Replay::new(stream, kept_max))),
     }
 }
 

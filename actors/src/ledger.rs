@@ -20,8 +20,8 @@ use crate::messages::Reply;
 use crate::order::{Ending, Order, Origin, Outturn, Trial};
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, CallRecord, FlightRecord, SpanContext, Wait, WaitCause};
+use crate::replay::Replay;
 use crate::retry_after;
-use crate::transport::BodyStream;
 
 /// A ticket that waits for its answer.
 pub(crate) struct Caller {
@@ -37,7 +37,7 @@ pub(crate) struct Caller {
 pub(crate) struct Luggage {
     pub(crate) order: Order,
     pub(crate) target: Target,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Work {
     pub(crate) order: Arc<Order>,
     /// Where the present hop goes.
     pub(crate) target: Target,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
     leader: Leader,
     /// What the latest attempt brought.

@@ -34,8 +34,8 @@ use crate::error::Error;
 use crate::order::{Outturn, Prepared, Trial};
 use crate::plan::Plan;
 use crate::record::AttemptRecord;
+use crate::replay::Replay;
 use crate::snapshot::Snapshot;
-use crate::transport::BodyStream;
 
 /// A caller wants an answer; the facade's door. The other door is [`crate::fetch::Fetch`] itself.
 #[derive(Message)]
@@ -69,7 +69,7 @@ pub struct Cancel {
 pub(crate) struct Dispatch {
     pub(crate) offer: Offer,
     pub(crate) trial: Arc<Trial>,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
 
@@ -98,6 +98,8 @@ pub(crate) struct Settled {
     pub(crate) evidence: Evidence,
     pub(crate) outturn: Outturn,
     pub(crate) record: Arc<AttemptRecord>,
+    /// A streamed body that can be sent again.
+    pub(crate) once: Option<Replay>,
 }
 
 /// A host reports its verdict on an attempt.
@@ -110,8 +112,8 @@ pub(crate) struct Report {
     pub(crate) standing: Standing,
     /// What the attempt brought; nothing when it was refused.
     pub(crate) brought: Option<(Outturn, Arc<AttemptRecord>)>,
-    /// A body that was not touched because the attempt was refused.
-    pub(crate) once: Option<BodyStream>,
+    /// A streamed body that can be sent again, or was not touched because the attempt was refused.
+    pub(crate) once: Option<Replay>,
 }
 
 /// A host tells that a breaker opened.

@@ -16,7 +16,8 @@ use crate::course::Admission;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
-use crate::transport::{BodyStream, Connection, TransportError};
+use crate::replay::Replay;
+use crate::transport::{Connection, TransportError};
 
 /// A call that passed the checks at the door.
 pub(crate) struct Prepared {
@@ -24,8 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) spec: CallSpec,
     /// What is sent.
     pub(crate) order: Order,
-    /// A body that can be sent only once.
-    pub(crate) once: Option<BodyStream>,
+    /// A body that streams once.
+    pub(crate) once: Option<Replay>,
     /// Who asked.
     pub(crate) origin: Origin,
     /// The breaker of a route that the configuration gives one of its own.
@@ -54,7 +55,7 @@ pub(crate) enum Payload {
     Empty,
     /// Whole.
     Bytes(Bytes),
-    /// A stream that is kept elsewhere and sent once.
+    /// A stream that is kept elsewhere, and goes from attempt to attempt.
     Once,
 }
 
@@ -157,6 +158,7 @@ impl Trial {
             request_bytes,
             response_bytes: ending.response_bytes,
             hedge: self.hedge,
+            chaos: self.marks.injected().cloned(),
             admission: self.admission.get().copied(),
             settlement: None,
             goes_on: ending.goes_on,

@@ -224,6 +224,8 @@ pub struct AttemptRecord {
     pub response_bytes: u64,
     /// Whether it ran beside another attempt that was slow.
     pub hedge: bool,
+    /// The fault that was injected into it, in words.
+    pub chaos: Option<Arc<str>>,
     /// How it was let through the gates; `None` if that was not known yet.
     pub admission: Option<Admission>,
     /// What its host decided about it; `None` while it runs.

@@ -98,6 +98,8 @@ pub enum Finality {
     AttemptsSpent,
     /// The request must not be repeated.
     NotRepeatable,
+    /// Its body was a stream of which more was sent than is kept.
+    BodyGone,
     /// The retry budget is empty.
     BudgetSpent,
     /// The next attempt could not end before the deadline; the server's own wish, if it had one.
@@ -120,6 +122,7 @@ impl Finality {
             Self::Settled => "settled",
             Self::AttemptsSpent => "no retry: all attempts are used up",
             Self::NotRepeatable => "no retry: the request must not be repeated",
+            Self::BodyGone => "no retry: more of the body was sent than is kept to send it again",
             Self::BudgetSpent => "no retry: the retry budget is empty",
             Self::DeadlineNear { .. } => "no retry: the deadline is too near",
             Self::CircuitOpen => "no retry: the circuit is open",

@@ -50,6 +50,7 @@ pub(crate) fn of_attempt(attempt: &AttemptRecord, route: Option<&Arc<str>>) -> V
     if attempt.hedge {
         attributes.push(KeyValue::new("spillgate.hedge", true));
     }
+    attributes.extend(attempt.chaos.clone().map(|fault| KeyValue::new("spillgate.chaos", fault)));
     if let Some(admission) = attempt.admission {
         attributes.push(KeyValue::new("spillgate.budget_left", admission.tokens));
         let generation = admission.generation.map(|Generation(n)| integer(n));

@@ -10,8 +10,10 @@
 mod alone;
 mod basics;
 mod bench;
+mod bodies;
 mod breaking;
 mod cancellation;
+mod chaos;
 mod command;
 mod commands;
 mod deadlines;

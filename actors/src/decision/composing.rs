@@ -180,7 +180,9 @@ fn tried(attempt: &AttemptRecord) -> impl Iterator<Item = Moment> {
         cost: admission.cost,
         tokens: admission.tokens,
     });
-    let passed = passed.map(|what| Moment { at: attempt.began, attempt: n, what });
+    let injected = attempt.chaos.clone().map(|fault| DecisionKind::Injected { fault });
+    let out = passed.into_iter().chain(injected);
+    let out = out.map(move |what| Moment { at: attempt.began, attempt: n, what });
     let at = attempt.ended;
     let ended = (!attempt.goes_on).then(|| DecisionKind::Ended {
         status: attempt.status,
@@ -197,7 +199,7 @@ fn tried(attempt: &AttemptRecord) -> impl Iterator<Item = Moment> {
         Verdict::Done(_) | Verdict::Refused(_) => None,
     });
     let after = ended.into_iter().chain(retry);
-    passed.into_iter().chain(after.map(move |what| Moment { at, attempt: n, what }))
+    out.chain(after.map(move |what| Moment { at, attempt: n, what }))
 }
 
 /// A wait for a slot that is shorter was nobody's decision: it is the way from one actor to the next.

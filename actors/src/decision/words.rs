@@ -57,6 +57,7 @@ impl fmt::Display for DecisionKind {
                 passed(f, *generation, *probe)?;
                 write!(f, "; {}, {} left", paid(*cost), Tokens(*tokens))
             }
+            Self::Injected { fault } => write!(f, "chaos: {fault}"),
             Self::Refused { .. } => refused(f, self),
             Self::Hedged { beside } => write!(f, "a hedge beside attempt {beside}, which is slow"),
             Self::Outrun => f.write_str("called back, since another attempt answered first"),
@@ -164,10 +165,8 @@ fn no_retry(f: &mut fmt::Formatter<'_>, decision: &DecisionKind) -> fmt::Result 
     };
     let words = finality.words();
     match finality {
-        Finality::Settled
-        | Finality::NotRepeatable
-        | Finality::QueueFull
-        | Finality::DeviceOffline => f.write_str(words)?,
+        Finality::Settled | Finality::NotRepeatable | Finality::QueueFull => f.write_str(words)?,
+        Finality::DeviceOffline | Finality::BodyGone => f.write_str(words)?,
         Finality::AttemptsSpent => {
             write!(f, "{words} ({})", Count(*attempts as usize, "attempt"))?;
         }

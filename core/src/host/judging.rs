@@ -8,7 +8,7 @@ use crate::breaker::Stance;
 use crate::call::Repeat;
 use crate::host::{Host, Running};
 use crate::limit::Load;
-use crate::outcome::{Evidence, Exposure, Neutral, Outcome};
+use crate::outcome::{BodyLeft, Evidence, Exposure, Neutral, Outcome};
 use crate::verdict::{AbortCause, Cost, Finality, Retry, Verdict};
 
 impl Host {
@@ -36,6 +36,9 @@ impl Host {
             (Repeat::IfNeverSent, Cost::Token | Cost::Throttled) | (Repeat::Never, _) => {
                 return Verdict::Done(Finality::NotRepeatable);
             }
+        }
+        if evidence.body == BodyLeft::Gone {
+            return Verdict::Done(Finality::BodyGone);
         }
         if running.pass.is_some() && self.scopes.stance(&self.scope_of(offer)) != Stance::Admitting
         {

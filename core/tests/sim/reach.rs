@@ -125,7 +125,7 @@ impl Reach {
             Finality::Settled => {}
             Finality::DeviceOffline => self.hit(Mark::OfflineKept),
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
-            Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
+            Finality::NotRepeatable | Finality::BodyGone => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),
             Finality::DeadlineNear { .. } => self.hit(Mark::DeadlineNear),
             Finality::CircuitOpen => self.hit(Mark::SleeperWoken),

@@ -281,6 +281,7 @@ mod tests {
             client,
             drained: Drained::Whole,
             wire: WireCount { begun: 9, written: 9 },
+            unsent_by_chaos: 0,
             story: Story::default(),
             audit,
         }

@@ -72,6 +72,7 @@ fn of_attempt(attempt: &AttemptRecord, at: &impl Fn(Instant) -> f64) -> Value {
         "probe": attempt.is_probe(),
         "generation": attempt.admission.and_then(|it| it.generation).map(|Generation(n)| n),
         "budget_left": attempt.admission.map(|admission| admission.tokens),
+        "chaos": attempt.chaos.as_deref(),
         "phases": phases.collect::<Vec<Value>>(),
     })
 }

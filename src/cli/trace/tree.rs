@@ -133,6 +133,7 @@ fn note(attempt: &AttemptRecord) -> String {
     if attempt.hedge {
         parts.push("hedge".to_owned());
     }
+    parts.extend(attempt.chaos.as_ref().map(|fault| format!("chaos: {fault}")));
     parts.join(", ")
 }
 
