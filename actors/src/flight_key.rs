@@ -62,8 +62,8 @@ impl FlightKeys {
     /// The key of a caller's name, from which the name cannot be found again.
     pub(crate) fn caller(&self, name: &str) -> CallerKey {
         let digest = blake3::keyed_hash(&self.secret, name.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
-        CallerKey(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        let first = digest.as_bytes().first_chunk().copied();
+        CallerKey(first.map_or(0, u64::from_le_bytes))
     }
 }
 
