@@ -1,15 +1,17 @@
 //! The message a caller sends: one HTTP request and how it wants it treated.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{BreakerUse, Priority, ScopeKey, Ticket};
+use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse, Priority, ScopeKey, Ticket};
 use url::Url;
 
 use crate::address;
@@ -17,7 +19,7 @@ use crate::answer::Response;
 use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
-use crate::transport::BodyStream;
+use crate::request_body::Body;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -50,6 +52,8 @@ pub(crate) struct Wishes {
     pub(crate) repeat: RepeatWish,
     pub(crate) sharing: Sharing,
     pub(crate) breaker: BreakerUse,
+    pub(crate) hedge: HedgeUse,
+    pub(crate) replay_max: Option<usize>,
     pub(crate) explains: bool,
 }
 
@@ -77,18 +81,6 @@ pub(crate) enum Sharing {
     ByPlan,
     /// Alone.
     Alone,
-}
-
-/// The body of a request.
-#[derive(Default)]
-pub enum Body {
-    /// None.
-    #[default]
-    Empty,
-    /// Whole; can be sent again.
-    Bytes(Bytes),
-    /// In pieces; is sent once, so the request is never repeated.
-    Stream(BodyStream),
 }
 
 /// An idempotency key: all attempts of a call carry the same one.
@@ -212,6 +204,28 @@ impl Fetch {
         self
     }
 
+    /// Streams the body, as it comes; the call is never shared.
+    ///
+    /// What passes is kept up to [`replay_max`](Self::replay_max), for retries and redirects; beyond
+    /// it the attempt under way is the last. An error of the stream ends the call with the kind
+    /// [`ErrorKind::RequestBody`].
+    pub fn body_stream<E>(
+        self,
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.body(Body::stream(stream))
+    }
+
+    /// Keeps so many bytes of a streamed body for another attempt, 64 KiB unless told otherwise; 0
+    /// allows another only if nothing of the body was sent.
+    pub fn replay_max(mut self, bytes: usize) -> Self {
+        self.wishes.replay_max = Some(bytes);
+        self
+    }
+
     /// Sends a bearer token.
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.secret_header(AUTHORIZATION, format!("Bearer {token}"))
@@ -319,6 +333,17 @@ impl Fetch {
         self
     }
 
+    /// Says whether a slow attempt gets a second one beside it, and when.
+    pub fn hedge(mut self, hedge: impl Into<HedgeUse>) -> Self {
+        self.wishes.hedge = hedge.into();
+        match self.wishes.hedge {
+            HedgeUse::On(HedgeDelay::Fixed(delay)) if delay.is_zero() => {
+                self.spoil("a hedge after 0s sends everything twice; expected more than zero")
+            }
+            HedgeUse::On(_) | HedgeUse::Off | HedgeUse::ByPolicy => self,
+        }
+    }
+
     /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
     /// joined, and shows every decision in the call's span.
     pub fn explain(mut self) -> Self {
@@ -382,22 +407,6 @@ impl fmt::Debug for Key {
 impl fmt::Debug for CallerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallerName(..)")
-    }
-}
-
-impl fmt::Debug for Body {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("Empty"),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Self::Stream(_) => f.write_str("Stream"),
-        }
-    }
-}
-
-impl<T: Into<Bytes>> From<T> for Body {
-    fn from(bytes: T) -> Self {
-        Self::Bytes(bytes.into())
     }
 }
 

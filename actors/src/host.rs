@@ -22,14 +22,16 @@ use tokio::sync::oneshot;
 use crate::attempt::{self, Run};
 use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled,
+    Stop,
 };
 use crate::order::{Outturn, Trial};
+use crate::phases::{Mark, PhaseMarks};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
+use crate::replay::Replay;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
-use crate::transport::BodyStream;
 
 /// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
@@ -46,6 +48,8 @@ pub(crate) struct Host {
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// The streamed body of the attempt that brought it, to be sent again.
+    returned: Option<Replay>,
     latency: Latency,
     settled: u64,
     timer: Timer,
@@ -53,7 +57,7 @@ pub(crate) struct Host {
 
 struct Offered {
     trial: Arc<Trial>,
-    once: Option<BodyStream>,
+    once: Option<Replay>,
     deadline: Instant,
     scope: ScopeKey,
     breaker: BreakerUse,
@@ -65,6 +69,7 @@ struct Running {
     cancel: Option<oneshot::Sender<()>>,
     /// The card of the upstream that it was sent to.
     card: Option<Arc<HostCard>>,
+    marks: Arc<PhaseMarks>,
 }
 
 impl Host {
@@ -90,6 +95,7 @@ impl Host {
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
+            returned: None,
             latency: Latency::default(),
             settled: 0,
             timer: Timer::default(),
@@ -105,6 +111,7 @@ impl Host {
                     self.start(ctx, attempt, until, (generation, probe));
                 }
                 Action::Cancel(attempt) => self.cancel(attempt),
+                Action::Hedge(attempt) => self.ask_for_hedge(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
                 Action::Split(scope) => self.split(&scope),
@@ -139,10 +146,13 @@ impl Host {
         let (cancel, cancelled) = oneshot::channel();
         let card = self.seams.registry.host(&offered.trial.host);
         if let Some(card) = &card {
-            card.started(offered.trial.resend);
+            card.started(&offered.trial);
         }
         self.seams.registry.started();
-        self.running.insert(attempt, Running { cancel: Some(cancel), card });
+        self.running.insert(
+            attempt,
+            Running { cancel: Some(cancel), card, marks: offered.trial.marks.clone() },
+        );
         actix_rt::spawn(attempt::run(Run {
             trial: offered.trial,
             once: offered.once,
@@ -161,6 +171,16 @@ impl Host {
         }
     }
 
+    /// Asks for a second attempt, unless the first is at its body already.
+    fn ask_for_hedge(&self, attempt: AttemptId) {
+        let waits = |running: &Running| running.marks.at(Mark::Head).is_none();
+        if let (true, Some(coordinator)) =
+            (self.running.get(&attempt).is_some_and(waits), self.demand.hedge_due.upgrade())
+        {
+            coordinator.do_send(HedgeDue { attempt });
+        }
+    }
+
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
         let offered = self.offered.remove(&attempt);
         if let (Verdict::Refused(_), Some(offered)) = (verdict, &offered)
@@ -169,7 +189,7 @@ impl Host {
             card.refusals.fetch_add(1, Relaxed);
         }
         let standing = self.standing(offered.as_ref().map(|offered| &offered.scope));
-        let once = offered.and_then(|offered| offered.once);
+        let once = offered.and_then(|offered| offered.once).or(self.returned.take());
         let mut brought = self.brought.take();
         // The record is not shared yet: it came with the attempt's one message.
         if let Some(record) = brought.as_mut().and_then(|(_, record)| Arc::get_mut(record)) {
@@ -325,10 +345,12 @@ impl Handler<Settled> for Host {
 
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
-        let Settled { attempt, evidence, outturn, record } = settled;
+        let Settled { attempt, evidence, outturn, record, once } = settled;
         self.brought = Some((outturn, record));
+        self.returned = once;
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;
+        self.returned = None;
     }
 }
 

@@ -98,6 +98,51 @@ pub enum Repeat {
     Never,
 }
 
+/// Says whether a slow attempt of a call may get a second one beside it, whose answer counts if it
+/// comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HedgeUse {
+    /// As the host's policy has it.
+    #[default]
+    ByPolicy,
+    /// It may not.
+    Off,
+    /// It may once the first has taken this long, if it may be repeated and calls have earned it.
+    On(HedgeDelay),
+}
+
+/// How long a first attempt may take before it is hedged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HedgeDelay {
+    /// As long as 95 of 100 recent ones took; nothing is hedged before that is known.
+    LiveP95,
+    /// Always so long.
+    Fixed(Duration),
+}
+
+impl HedgeUse {
+    /// A second attempt once the first has taken this long.
+    pub fn after(delay: Duration) -> Self {
+        Self::On(HedgeDelay::Fixed(delay))
+    }
+
+    /// A second attempt once the first takes longer than 95 of 100 recent ones did.
+    pub fn live() -> Self {
+        Self::On(HedgeDelay::LiveP95)
+    }
+
+    /// No second attempt.
+    pub fn off() -> Self {
+        Self::Off
+    }
+}
+
+impl From<Duration> for HedgeUse {
+    fn from(delay: Duration) -> Self {
+        Self::after(delay)
+    }
+}
+
 /// Where a flight is sent: the lane it queues in and the owner of its breaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -134,6 +179,8 @@ pub struct CallSpec {
     pub timeout: Option<Duration>,
     /// Whether breakers are consulted and fed.
     pub breaker: BreakerUse,
+    /// Whether a slow attempt may get a second one beside it.
+    pub hedge: HedgeUse,
 }
 
 /// Says whether a call goes through its scope's breaker.

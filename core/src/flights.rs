@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::call::{
-    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, Priority, Repeat, Target,
+    Ticket,
 };
+use crate::race::Race;
 use crate::verdict::Cost;
 
 /// All flights and the tickets that wait for them.
@@ -34,10 +36,14 @@ pub struct Flight {
     pub timeout: Option<Duration>,
     /// Whether breakers are consulted.
     pub breaker: BreakerUse,
+    /// Whether a slow attempt may get a second one beside it.
+    pub hedge: HedgeUse,
     /// What it does.
     pub stage: Stage,
     /// Attempts so far, over all hops.
     pub n: u32,
+    /// Those of them that are on the wire and count.
+    pub race: Race,
     /// Attempts so far at the present hop.
     pub tries: u32,
     /// Whether an attempt has brought something to answer with.
@@ -196,8 +202,10 @@ impl Flight {
             attempts_max: spec.attempts_max,
             timeout: spec.timeout,
             breaker: spec.breaker,
+            hedge: spec.hedge,
             stage: Stage::Queued,
             n: 0,
+            race: Race::default(),
             tries: 0,
             has_result: false,
             cost: Cost::Free,
@@ -307,6 +315,7 @@ mod tests {
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
 //! An offer passes its gates in one turn (deadline, pace, rate, slot, budget,
-//! breaker), the breaker last
-//! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
+//! breaker), the breaker last so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
+mod hedging;
 mod judging;
 mod operating;
 mod scoping;
@@ -22,6 +22,7 @@ use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
+use crate::host::hedging::Hedges;
 use crate::latencies::Latencies;
 use crate::learning::Learning;
 use crate::limit::{Limit, Load};
@@ -101,6 +102,8 @@ pub enum Action {
     },
     /// Call a running attempt back; it still settles.
     Cancel(AttemptId),
+    /// Ask the coordinator for a second attempt beside one that has not answered for long.
+    Hedge(AttemptId),
     /// Tell the coordinator.
     Report(AttemptId, Verdict),
     /// Tell the coordinator how many attempts the host bears at once.
@@ -127,6 +130,7 @@ pub struct Host {
     rate: Option<Rate>,
     latencies: Latencies,
     budget: Budget,
+    hedges: Hedges,
     running: BTreeMap<AttemptId, Running>,
     actions: VecDeque<Action>,
     last_serial: u64,
@@ -140,6 +144,7 @@ struct Running {
     scope: ScopeKey,
     pass: Option<Pass>,
     abort: Option<AbortCause>,
+    hedge_due: Option<Instant>,
 }
 
 impl Host {
@@ -150,6 +155,7 @@ impl Host {
             limit: Limit::new(policy.concurrency, policy.limit),
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
+            hedges: Hedges::new(key.clone(), policy.hedge),
             learning: Learning::default(),
             key,
             rate: policy.rate.map(Rate::new),
@@ -184,8 +190,9 @@ impl Host {
 
     /// When [`Input::Wake`] is due.
     pub fn next_wake(&self) -> Option<Instant> {
+        let own = self.limit.next_rest().into_iter().chain(self.hedges.next_due());
         let rejoin = self.learning.next_rejoin();
-        self.scopes.next_wake().into_iter().chain(self.limit.next_rest()).chain(rejoin).min()
+        self.scopes.next_wake().into_iter().chain(own).chain(rejoin).min()
     }
 
     /// The slots.
@@ -227,7 +234,9 @@ impl Host {
             offer.scope = self.key.clone();
         }
         match self.pass_gates(now, &offer, &scope) {
-            Ok(pass) => self.start(now, Running { offer, scope, pass, abort: None }),
+            Ok(pass) => {
+                self.start(now, Running { offer, scope, pass, abort: None, hedge_due: None })
+            }
             Err(refusal) => self.report(offer.attempt, Verdict::Refused(refusal)),
         }
     }
@@ -256,6 +265,9 @@ impl Host {
         }
         if self.lends_slot(offer) && !self.slots.has_free() {
             return Err(Refusal::by(Gate::Slot, None));
+        }
+        if !self.passes_as_hedge(offer) {
+            return Err(Refusal::by(Gate::Hedge, None));
         }
         if !self.budget.affords(offer.cost) {
             return Err(Refusal::by(Gate::Budget, None));
@@ -299,13 +311,16 @@ impl Host {
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
-        self.running.insert(attempt, running);
+        let hedge_due = self.begin_hedging(now, offer);
+        self.running.insert(attempt, Running { hedge_due, ..running });
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 
     fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
         let Some(running) = self.running.remove(&attempt) else { return };
         let evidence = running.seen(evidence);
+        self.hedges.forget(attempt, running.hedge_due);
+        self.learn_for_hedges(&running, &evidence);
         if self.lends_slot(&running.offer) {
             self.slots.give();
             if let Some(load) = running.load(&evidence) {
@@ -339,6 +354,7 @@ impl Host {
         let Some(running) = self.running.get_mut(&attempt) else { return };
         if running.abort.is_none() {
             running.abort = Some(cause);
+            self.hedges.forget(attempt, running.hedge_due);
             self.actions.push_back(Action::Cancel(attempt));
         }
     }

@@ -233,6 +233,14 @@ impl Queue {
         Some(flight)
     }
 
+    /// Takes a slot of a lane for what waits for no turn; says whether one was free.
+    pub fn take_slot(&mut self, lane: &HostKey) -> bool {
+        let known = self.lanes.get_mut(lane).filter(|known| known.has_slot());
+        let is_free = known.map(|known| known.running += 1).is_some();
+        self.refresh(lane);
+        is_free
+    }
+
     /// Gives back the slot that a popped flight of this lane held.
     pub fn give(&mut self, lane: &HostKey) {
         if let Some(known) = self.lanes.get_mut(lane) {

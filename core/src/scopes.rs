@@ -71,6 +71,11 @@ impl Scopes {
         self.breakers.get(&self.name(scope)).map_or(Stance::Admitting, Breaker::stance)
     }
 
+    /// The breaker that serves a scope, if it was needed.
+    pub fn serving(&self, scope: &ScopeKey) -> Option<&Breaker> {
+        self.breakers.get(&self.name(scope))
+    }
+
     /// The breaker of a scope, if it was needed.
     pub fn breaker(&self, scope: &str) -> Option<&Breaker> {
         self.breakers.get(scope)

@@ -144,4 +144,9 @@ pub const BARS: &[Bar] = &[
     row(Measured, "S9/budget_req10/f=1", "bottom_per_call", AtMost(1.62)),
     row(Measured, "S9/budget_succ10/f=1", "bottom_per_call", AtMost(1.01)),
     row(Measured, "S9d/propagate=true", "after_deadline", AtMost(0.0)),
+    row(Measured, "X/overload", "p50_ms", AtMost(400.0)),
+    row(Measured, "X/dead_queue", "late_sends_pct", AtMost(5.0)),
+    row(Measured, "X/slow_start", "first_500ms_x", AtMost(0.6)),
+    row(Measured, "X/queued_herd", "peak_100ms", AtMost(160.0)),
+    row(Measured, "X/hedges_saved", "extra_of_100", AtMost(12.0)),
 ];

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HostKey, Repeat, Target,
-    Ticket,
+    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action as Demand, Answer, Input as DemandInput};
@@ -127,6 +127,7 @@ impl Process {
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         })
     }
 
@@ -177,6 +178,7 @@ impl Process {
                     let Story { leader: ticket, route, .. } = *story;
                     effects.push(Effect::Send { attempt, ticket, route, until });
                 }
+                Supply::Hedge(attempt) => self.inbox.push_back(DemandInput::HedgeDue(attempt)),
                 Supply::Cancel(attempt) => effects.push(Effect::Recall(attempt)),
                 Supply::Report(attempt, verdict) => {
                     self.inbox.push_back(DemandInput::Report { attempt, verdict, onward: None });
@@ -215,8 +217,8 @@ impl Client for Process {
         evidence: Evidence,
         effects: &mut Vec<Effect>,
     ) {
-        let latest = self.coordinator.flights().of(attempt.flight).map(|flight| flight.n);
-        if latest == Some(attempt.n)
+        let flight = self.coordinator.flights().of(attempt.flight);
+        if flight.is_some_and(|flight| flight.race.runs(attempt.n))
             && let Some(story) = self.flights.get_mut(&attempt.flight)
         {
             story.brought = Some(evidence.outcome);

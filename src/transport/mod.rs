@@ -25,7 +25,7 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use spillgate_actors::phases::{Mark, PhaseMarks};
 use spillgate_actors::transport::{
     BodyStream, Connection, ExchangeFuture, Inbound, Outbound, OutboundBody, Transport,
-    TransportError,
+    TransportError, Way,
 };
 use url::Url;
 
@@ -36,7 +36,7 @@ use self::decode::Growth;
 use self::incoming::{NotingRead, RawBody};
 use self::options::{Protocols, TransportOptions, TransportSetupError};
 use self::outgoing::NotingBody;
-use self::resolve::SystemResolver;
+use self::resolve::{Preferred, SystemResolver};
 
 /// Sends requests with reqwest.
 ///
@@ -58,6 +58,8 @@ pub struct ReqwestTransport {
 
 struct Inner {
     client: reqwest::Client,
+    /// Sends each request over a connection of its own.
+    apart: reqwest::Client,
     options: TransportOptions,
     connections: Arc<ConnectionTable>,
     requesters: AtomicU64,
@@ -68,10 +70,14 @@ impl ReqwestTransport {
     /// Builds a transport. Reads the root certificates, which takes some milliseconds.
     pub fn new(options: &TransportOptions) -> Result<Self, TransportSetupError> {
         let connections = Arc::new(ConnectionTable::default());
-        let client = client(options, &connections)?;
+        let tls = tls::client_config(options)?;
+        let preferred = Arc::default();
+        let make = |way| client(options, tls.clone(), &connections, (way, &preferred));
+        let (client, apart) = (make(Way::Usual)?, make(Way::Apart)?);
         let options = options.clone();
         let (requesters, origins) = (AtomicU64::new(0), RandomState::new());
-        Ok(Self { inner: Arc::new(Inner { client, options, connections, requesters, origins }) })
+        let inner = Inner { client, apart, options, connections, requesters, origins };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 
@@ -90,7 +96,9 @@ impl fmt::Debug for ReqwestTransport {
 
 fn client(
     options: &TransportOptions,
+    tls: rustls::ClientConfig,
     connections: &Arc<ConnectionTable>,
+    (way, preferred): (Way, &Arc<Preferred>),
 ) -> Result<reqwest::Client, TransportSetupError> {
     let header_bytes_max = u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX);
     let mut builder = reqwest::Client::builder()
@@ -99,12 +107,16 @@ fn client(
         .referer(false)
         .no_proxy()
         .user_agent(&options.user_agent)
-        .pool_max_idle_per_host(options.idle_connections_max)
+        // None turns the pool off, for HTTP/2 too.
+        .pool_max_idle_per_host(match way {
+            Way::Usual => options.idle_connections_max,
+            Way::Apart => 0,
+        })
         .pool_idle_timeout(options.idle_timeout)
         // Above its own limit h2 reports a broken protocol; ours below it reports the size.
         .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
-        .tls_backend_preconfigured(tls::client_config(options)?)
-        .dns_resolver(SystemResolver)
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(SystemResolver::new(way, Arc::clone(preferred)))
         .connector_layer(ConnectLayer {
             connections: Arc::clone(connections),
             gate: Arc::default(),
@@ -126,10 +138,11 @@ fn client(
 
 impl Inner {
     async fn exchange(&self, outbound: Outbound) -> Result<Inbound, TransportError> {
-        let Outbound { method, url, mut headers, body, connect_timeout, marks } = outbound;
+        let Outbound { method, url, mut headers, body, connect_timeout, marks, way } = outbound;
         let decodes = head::offer_codings(&mut headers);
         frame(&mut headers, &method, &body);
-        let negotiates_with = self.negotiates_with(&url);
+        // What shares no connection need not wait for another's handshake.
+        let negotiates_with = self.negotiates_with(&url).filter(|_| way == Way::Usual);
         let mut request = reqwest::Request::new(method.clone(), url);
         *request.headers_mut() = headers;
         let body = NotingBody::new(body, Arc::clone(&marks));
@@ -138,7 +151,11 @@ impl Inner {
         let marks_of_requester = Arc::clone(&marks);
         let requester =
             Requester { number, marks: marks_of_requester, connect_timeout, negotiates_with };
-        let answer = REQUESTER.scope(requester, self.client.execute(request)).await;
+        let client = match way {
+            Way::Usual => &self.client,
+            Way::Apart => &self.apart,
+        };
+        let answer = REQUESTER.scope(requester, client.execute(request)).await;
         let answer = answer.map_err(|error| errors::of_exchange(error, &marks))?;
         marks.note(Mark::Head);
         let answer = http::Response::<reqwest::Body>::from(answer);

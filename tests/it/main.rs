@@ -10,8 +10,10 @@
 mod alone;
 mod basics;
 mod bench;
+mod bodies;
 mod breaking;
 mod cancellation;
+mod chaos;
 mod command;
 mod commands;
 mod deadlines;
@@ -20,6 +22,7 @@ mod door;
 mod downloads;
 mod examples;
 mod fetch;
+mod hedging;
 mod hints;
 mod learning;
 mod ledger;

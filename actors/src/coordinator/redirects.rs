@@ -32,6 +32,7 @@ impl Work {
             body: match self.order.body {
                 Payload::Empty => BodyState::Absent,
                 Payload::Bytes(_) => BodyState::Replayable,
+                Payload::Once if self.once.is_some() => BodyState::Replayable,
                 Payload::Once => BodyState::OneShot,
             },
         };
@@ -62,7 +63,10 @@ impl Work {
         }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
-            NextBody::Dropped => Payload::Empty,
+            NextBody::Dropped => {
+                self.once = None;
+                Payload::Empty
+            }
         };
         self.note(now, None, NoteKind::Redirected { host: host.key() });
         let order = Order {

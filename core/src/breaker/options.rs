@@ -127,6 +127,13 @@ impl BreakerOptions {
         }
     }
 
+    /// Opens after `failures` in a row or at this failure rate, whichever comes first; the rest is
+    /// that of [`rate`](Self::rate).
+    pub fn hybrid(failures: u32, failure_rate: f64) -> Self {
+        let kind = BreakerKind::Hybrid;
+        Self { kind, failure_threshold: failures, ..Self::rate(failure_rate) }
+    }
+
     /// The breaker of the standard pipeline: a failure rate of one half.
     pub fn standard() -> Self {
         Self::rate(0.5)

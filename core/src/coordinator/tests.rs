@@ -2,15 +2,18 @@
 
 mod ending;
 mod foresight;
+mod hedging;
 mod offline;
 mod pacing;
 mod sharing;
 mod verdicts;
 
+use std::time::Duration;
+
 use super::*;
-use crate::call::{BreakerUse, CallerKey, FlightKey, HostKey, Priority, Repeat};
+use crate::call::{BreakerUse, CallerKey, FlightKey, HedgeUse, HostKey, Priority, Repeat};
 use crate::coordinator::refusals::SLOT_PAUSE;
-use crate::verdict::{Grounds, Refusal};
+use crate::verdict::{Grounds, Offer, Refusal};
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {
@@ -55,6 +58,7 @@ impl Bench {
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 

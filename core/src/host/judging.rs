@@ -6,7 +6,7 @@ use crate::backoff::HintUse;
 use crate::breaker::Stance;
 use crate::call::Repeat;
 use crate::host::{Host, Running};
-use crate::outcome::{Evidence, Exposure};
+use crate::outcome::{BodyLeft, Evidence, Exposure};
 use crate::verdict::{Cost, Finality, Retry, Verdict};
 
 impl Host {
@@ -34,6 +34,9 @@ impl Host {
             (Repeat::IfNeverSent, Cost::Token | Cost::Throttled) | (Repeat::Never, _) => {
                 return Verdict::Done(Finality::NotRepeatable);
             }
+        }
+        if evidence.body == BodyLeft::Gone {
+            return Verdict::Done(Finality::BodyGone);
         }
         if running.pass.is_some() && self.scopes.stance(&self.scope_of(offer)) != Stance::Admitting
         {

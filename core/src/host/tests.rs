@@ -1,5 +1,6 @@
 //! The host, offer by offer on a clock of its own.
 
+mod hedging;
 mod limits;
 mod operators;
 mod pacing;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::{FlightId, Repeat};
+use crate::call::{FlightId, HedgeUse, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
@@ -56,6 +57,8 @@ impl Bench {
             timeout: None,
             repeat: Repeat::Always,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
+            beside: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Bench {
             Action::Event(event) => Some(event.clone()),
             Action::Start { .. }
             | Action::Cancel(_)
+            | Action::Hedge(_)
             | Action::Report(..)
             | Action::Limit(_)
             | Action::Split(_)
@@ -82,6 +86,7 @@ impl Bench {
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
             Action::Report(..)
             | Action::Cancel(_)
+            | Action::Hedge(_)
             | Action::Event(_)
             | Action::Limit(_)
             | Action::Split(_)
@@ -109,6 +114,7 @@ impl Bench {
             Action::Report(reported, verdict) => Some((reported, verdict)),
             Action::Start { .. }
             | Action::Cancel(_)
+            | Action::Hedge(_)
             | Action::Event(_)
             | Action::Limit(_)
             | Action::Split(_)

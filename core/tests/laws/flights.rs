@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::flights::{Entry, Flights, Leaving};
 
@@ -92,5 +93,6 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HostKey, Priority, Repeat,
-    Target, Ticket,
+    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Priority,
+    Repeat, Target, Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
@@ -174,6 +174,7 @@ impl Lists {
             }
             Input::Wake => {}
             Input::Opened(_)
+            | Input::HedgeDue(_)
             | Input::Seen { .. }
             | Input::ScopeOpened { .. }
             | Input::LaneLimit { .. }
@@ -216,11 +217,8 @@ impl Lists {
             Pushed::Shed(other) => other,
             Pushed::Full => id,
         };
-        let kind = ErrorKind::QueueFull;
-        self.end(
-            shed,
-            Answer::Refused { flight: Some(shed), kind, until: None, grounds: Grounds::Gate },
-        );
+        let (flight, kind, grounds) = (Some(shed), ErrorKind::QueueFull, Grounds::Gate);
+        self.end(shed, Answer::Refused { flight, kind, until: None, grounds });
     }
 
     fn cancel(&mut self, ticket: Ticket) {
@@ -276,5 +274,6 @@ fn spec(n: u64, lane: usize, (rank, deadline): (usize, Instant), key: Option<u8>
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

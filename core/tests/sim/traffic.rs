@@ -1,6 +1,6 @@
 //! What callers and operators do, and how a run ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use spillgate_core::breaker::Breaker;
 use spillgate_core::breaker::options::BreakerOptions;
@@ -140,7 +140,7 @@ impl World {
             self.reset_what_was_held();
             return self.schedule(self.now + later + SECOND, Event::Finish);
         }
-        let well = self.hosts.iter().all(is_well);
+        let well = self.hosts.iter().all(|host| is_well(now, host));
         if self.plan.ending != Ending::AtRest || self.healed.is_some() {
             return;
         }
@@ -187,7 +187,8 @@ impl World {
             assert_eq!(host.held_until(now), None, "holds have ended");
         }
         if self.plan.ending == Ending::AtRest {
-            assert!(self.hosts.iter().all(is_well), "all is well, so all breakers are closed");
+            let well = self.hosts.iter().all(|host| is_well(now, host));
+            assert!(well, "all is well, so all breakers are closed");
             let first = self.healed.expect("its goodput is proven");
             let (good, all) = self.demand.good_from(first);
             assert!(all as u64 == CALLS_AFTER && good * 100 >= all * 99, "{good} of {all} succeed");
@@ -198,9 +199,9 @@ impl World {
 }
 
 /// Whether nothing is left of what a host went through.
-fn is_well(host: &host::Host) -> bool {
+fn is_well(now: Instant, host: &host::Host) -> bool {
     let is_plain = host.scopes().iter().all(Breaker::is_plain);
-    is_plain && host.slots().taken() == 0
+    is_plain && host.slots().taken() == 0 && host.held_until(now).is_none()
 }
 
 /// How long the faults last.

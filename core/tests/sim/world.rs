@@ -223,6 +223,7 @@ impl World {
             | port::Input::Resize { .. }
             | port::Input::Drain
             | port::Input::Close
+            | port::Input::HedgeDue(_)
             | port::Input::Wake => None,
         };
         if let Some(lane) = met.filter(|lane| !self.coordinator.queue().has_lane(lane)) {
@@ -320,6 +321,10 @@ impl World {
                 self.start(host, attempt, until, probe);
             }
             host::Action::Cancel(attempt) => self.call_back(attempt),
+            host::Action::Hedge(attempt) => {
+                let message = Message::ToCoordinator(port::Input::HedgeDue(attempt));
+                self.send(to_coordinator, &message);
+            }
             host::Action::Report(attempt, verdict) => {
                 let tokens = self.hosts[host].tokens();
                 let reach = &mut self.reach;
@@ -328,7 +333,9 @@ impl World {
                     Verdict::Done(_) => self.attempts.get(&attempt).and_then(|a| a.onward.clone()),
                     Verdict::RetryAt(_) | Verdict::Refused(_) => None,
                 };
-                if onward.is_some() {
+                let hop = self.attempts.get(&attempt).map(|attempt| attempt.hop);
+                // Of two that point elsewhere the first is followed.
+                if onward.is_some() && hop == Some(self.supply.hops(attempt.flight)) {
                     self.supply.hop(attempt.flight);
                 }
                 let input = port::Input::Report { attempt, verdict, onward };

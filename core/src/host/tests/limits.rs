@@ -72,6 +72,7 @@ fn late(bench: &mut Bench, attempt: AttemptId) -> Vec<u32> {
         Action::Limit(limit) => Some(limit),
         Action::Start { .. }
         | Action::Cancel(_)
+        | Action::Hedge(_)
         | Action::Report(..)
         | Action::Event(_)
         | Action::Split(_)
