@@ -14,7 +14,6 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::advice::ErrorKind;
 use crate::allowance::{Allowances, QuotaUse};
 use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
@@ -25,8 +24,8 @@ use crate::event::BreakerEvent;
 use crate::host::hedging::Hedges;
 use crate::latencies::Latencies;
 use crate::learning::Learning;
-use crate::limit::{Limit, Load};
-use crate::outcome::{Evidence, Neutral, Outcome};
+use crate::limit::Limit;
+use crate::outcome::{Evidence, Outcome};
 use crate::pace::Pace;
 use crate::policy::HostPolicy;
 use crate::rate::Rate;
@@ -381,38 +380,4 @@ impl Host {
     fn announce(&mut self, events: impl IntoIterator<Item = BreakerEvent>) {
         self.actions.extend(events.into_iter().map(Action::Event));
     }
-}
-
-impl Running {
-    /// What an attempt says once it is known why it was called back: being too slow for every
-    /// waiter's deadline is the upstream's failure, a change of mind is nobody's.
-    fn seen(&self, evidence: &Evidence) -> Evidence {
-        let cancelled = evidence.outcome == Outcome::Neutral(Neutral::Cancelled);
-        if cancelled && self.abort == Some(AbortCause::Deadline) {
-            let late = Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
-            return Evidence { took: evidence.took, ..late };
-        }
-        *evidence
-    }
-
-    /// What it says of the host's load; errors are answered from anywhere, and a probe stands alone.
-    fn load(&self, evidence: &Evidence) -> Option<Load> {
-        if self.pass.is_some_and(|pass| pass.probe.is_some()) {
-            return None;
-        }
-        match (evidence.outcome, evidence.kind) {
-            (Outcome::Success, _) => evidence.took.map(Load::Answered),
-            (_, Some(kind)) if is_timeout(kind) => {
-                Some(Load::TimedOut(evidence.took.unwrap_or_default()))
-            }
-            (Outcome::Failure | Outcome::Neutral(_), _) => None,
-        }
-    }
-}
-
-fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::HttpResponseTimeout | ErrorKind::ConnectionTimeout | ErrorKind::DeadlineExceeded
-    )
 }

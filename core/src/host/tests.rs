@@ -12,6 +12,7 @@ mod usual_time;
 use std::time::Duration;
 
 use super::*;
+use crate::advice::ErrorKind;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
 use crate::call::{FlightId, HedgeUse, Repeat};
