@@ -234,7 +234,7 @@ impl Host {
         }
         match self.pass_gates(now, &offer, &scope) {
             Ok(pass) => {
-                self.start(now, Running { offer, scope, pass, abort: None, hedge_due: None })
+                self.start(now, Running { offer, scope, pass, abort: None, hedge_due: None });
             }
             Err(refusal) => self.report(offer.attempt, Verdict::Refused(refusal)),
         }
