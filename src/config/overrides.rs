@@ -23,11 +23,18 @@ pub struct HostOverrides {
     attempts: Option<u32>,
     breaker: Option<BreakerOptions>,
     concurrency: Option<u32>,
-    hedge: Option<Option<HedgeOptions>>,
+    hedge: Option<Hedging>,
     limit: Option<LimitOptions>,
     adaptive: Option<LimitKind>,
     rate: Option<RateOptions>,
     quota: Option<QuotaUse>,
+}
+
+/// What is said of hedging.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hedging {
+    Off,
+    On(HedgeOptions),
 }
 
 impl HostOverrides {
@@ -69,7 +76,7 @@ impl HostOverrides {
 
     /// Sets when a slow attempt gets a second one beside it; `None` never.
     pub fn hedge(mut self, hedge: impl Into<Option<HedgeOptions>>) -> Self {
-        self.hedge = Some(hedge.into());
+        self.hedge = Some(hedge.into().map_or(Hedging::Off, Hedging::On));
         self
     }
 
@@ -109,7 +116,11 @@ impl HostOverrides {
         put(&mut policy.retry.attempts_max, self.attempts);
         put(&mut policy.breaker, self.breaker.clone());
         put(&mut policy.concurrency, self.concurrency);
-        put(&mut policy.hedge, self.hedge);
+        policy.hedge = match self.hedge {
+            None => policy.hedge,
+            Some(Hedging::Off) => None,
+            Some(Hedging::On(options)) => Some(options),
+        };
         put(&mut policy.limit, self.limit);
         put(&mut policy.limit.kind, self.adaptive);
         if self.limit.is_none() {

@@ -37,7 +37,7 @@ impl SystemResolver {
 
 impl Preferred {
     /// Puts addresses into the order in which a connect of this way tries them.
-    fn order(&self, name: &str, way: Way, addresses: &mut Vec<SocketAddr>) {
+    fn order(&self, name: &str, way: Way, addresses: &mut [SocketAddr]) {
         let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         match (way, addresses.first()) {
             (Way::Usual, Some(first)) if of.len() < NAMES_MAX || of.contains_key(name) => {

@@ -361,7 +361,7 @@ fn variables_are_named_and_their_near_misses_too() {
     let refusal = |name, value| with(Config::default(), &[(name, value)]).unwrap_err().to_string();
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLNE", "1s"), @r"
     SPILLGATE_DEFAULTS__DEADLNE: unknown key `deadlne`
-    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `coalesce`, `redirects`, `body_max`, `tls`
+    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `hedge`, `coalesce`, `redirects`, `body_max`, `tls`
     hint: did you mean `SPILLGATE_DEFAULTS__DEADLINE`?
     ");
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLINE", "10"), @r#"
