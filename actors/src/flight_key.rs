@@ -62,8 +62,8 @@ impl FlightKeys {
     /// The key of a caller's name, from which the name cannot be found again.
     pub(crate) fn caller(&self, name: &str) -> CallerKey {
         let digest = blake3::keyed_hash(&self.secret, name.as_bytes());
-        let start = digest.as_bytes().first_chunk().copied().unwrap_or_default();
-        CallerKey(u64::from_le_bytes(start))
+        let first = digest.as_bytes().first_chunk().copied();
+        CallerKey(first.map_or(0, u64::from_le_bytes))
     }
 }
 

@@ -112,6 +112,36 @@ proptest! {
         }
         prop_assert_eq!(queue.len(), waiting.len());
     }
+
+    /// PITFALLS A20: with urgent work waiting for ever, each of the less urgent starts within ten
+    /// turns of its lane for itself and for each that came before it, whatever the other lanes do.
+    #[test]
+    fn less_urgent_starts_within_ten_turns_of_its_lane(
+        lazy in prop::collection::vec((1_usize..4, 0..CALLERS), 1..8),
+        lanes in prop::collection::vec(0_usize..3, 200),
+    ) {
+        let keys: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
+        let mut queue = Queue::new(10_000);
+        keys.iter().for_each(|key| queue.set_lane(key, 1));
+        for (n, standing) in (0_u64..).zip(&lazy) {
+            queue.push(FlightId(n), &keys[0], place(*standing));
+        }
+        let (mut turns, mut urgent, mut lane_of) = (0, 1_000, BTreeMap::new());
+        for (n, lane) in (0_u64..).zip(lanes) {
+            // What is urgent waits in the lane at every turn, and in another now and then.
+            for lane in [0, lane] {
+                urgent += 1;
+                lane_of.insert(FlightId(urgent), lane);
+                queue.push(FlightId(urgent), &keys[lane], place((0, n % 3)));
+            }
+            let popped = queue.pop().expect("somebody waits");
+            let lane = lane_of.get(&popped).copied().unwrap_or(0);
+            turns += usize::from(lane == 0);
+            queue.give(&keys[lane]);
+            let waiting = (0..lazy.len() as u64).filter(|n| queue.contains(FlightId(*n))).count();
+            prop_assert!(lazy.len() - waiting >= (turns / 10).min(lazy.len()), "{turns} turns");
+        }
+    }
 }
 
 proptest! {

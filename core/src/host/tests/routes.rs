@@ -1,6 +1,7 @@
 //! Routes that fail alone get a breaker of their own; routes that fail together do not.
 
 use super::*;
+use crate::breaker::options::{SlowCalls, SlowCount};
 
 /// PITFALLS A22: one of three routes is dead.
 #[test]
@@ -108,6 +109,36 @@ fn attempt_that_was_under_way_at_the_split_moves_neither_breaker() {
     assert_eq!(bench.state_of("a"), BreakerState::Closed);
     assert_eq!(bench.state_of("a /dead"), BreakerState::Open);
     assert_eq!(bench.host.slots().taken(), 0);
+}
+
+#[test]
+fn breaker_of_a_route_knows_what_was_known_of_the_route() {
+    let mut bench = Bench::new(learning());
+    (0..10).for_each(|_| assert!(bench.route("/b", true)));
+    let sent = (0..100).filter(|_| bench.route("/dead", false)).count();
+    assert_eq!(sent, 20, "those from before the split count");
+}
+
+#[test]
+fn attempt_of_a_route_that_was_split_off_meanwhile_is_under_way_at_the_host_no_more() {
+    let mut policy = HostPolicy { concurrency: 50, ..learning() };
+    let limit = Duration::from_secs(1);
+    policy.breaker.slow = Some(SlowCalls { limit, rate: 0.5, counted: SlowCount::InFlight });
+    let mut bench = Bench::new(policy);
+    (0..5).for_each(|_| assert!(bench.route("/b", true)));
+    let attempts: Vec<AttemptId> = (0..40)
+        .map(|_| {
+            let offer = bench.unnamed("/dead");
+            let attempt = offer.attempt;
+            bench.send(offer).expect("it passes");
+            attempt
+        })
+        .collect();
+    for attempt in attempts {
+        bench.settle(attempt, status(503));
+    }
+    bench.advance(Duration::from_secs(2));
+    assert_eq!(bench.state_of("a"), BreakerState::Closed, "nothing hangs there");
 }
 
 impl Bench {
