@@ -34,7 +34,7 @@ async fn main() {
         let (began, busy) = (Instant::now(), thread_time());
         press(&client, "host", done..step).await;
         let (fresh, spent) = (f64::from(step - done), began.elapsed().as_secs_f64());
-        let thread_us = (thread_time() - busy).as_secs_f64() * 1e6 / fresh;
+        let thread_us = thread_time().saturating_sub(busy).as_secs_f64() * 1e6 / fresh;
         done = step;
         row(&client, (step, fresh / spent, thread_us), empty);
     }

@@ -14,6 +14,8 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
+use crate::chaos::Chaos;
+use crate::chaos::injector::{ChaosTransport, Injector};
 use crate::client::Client;
 use crate::config::Config;
 use crate::config::overrides::HostOverrides;
@@ -40,6 +42,8 @@ pub struct ClientBuilder {
     classifier: Option<Classifier>,
     headers: HeaderMap,
     seed: Option<u64>,
+    chaos: Chaos,
+    takes_chaos_of_config: bool,
     problem: Option<Error>,
 }
 
@@ -160,6 +164,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Injects faults between the actors and the network, for game days and tests.
+    pub fn chaos(mut self, chaos: Chaos) -> Self {
+        self.chaos = chaos;
+        self
+    }
+
+    /// Whether to inject the faults of the configuration's `[[chaos]]` sections, if no others are
+    /// asked for; chance follows from [`seed`](Self::seed).
+    pub fn chaos_from_config(mut self, takes: bool) -> Self {
+        self.takes_chaos_of_config = takes;
+        self
+    }
+
     /// Checks everything and starts the threads. An error names the setting and what was expected.
     pub fn build(self) -> Result<Client, Error> {
         if let Some(problem) = self.problem {
@@ -175,6 +192,16 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => reqwest_of(&config, self.transport_options)?,
         };
+        let chaos = if self.chaos.is_empty() && self.takes_chaos_of_config {
+            Chaos::of_config(&config, self.seed.unwrap_or_default())
+        } else {
+            self.chaos
+        };
+        let injector = injector_of(&chaos)?;
+        let transport = match &injector {
+            Some(injector) => Arc::new(ChaosTransport::new(transport, injector.clone())),
+            None => transport,
+        };
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
@@ -189,13 +216,23 @@ impl ClientBuilder {
             headers: self.headers,
             seed: self.seed.map_or_else(fresh_seed, Ok)?,
         })?;
-        Ok(Client::new(Engine::new(door, reporter, telemetry.shutdown_timeout)))
+        let engine = Engine::new(door, reporter, telemetry.shutdown_timeout);
+        Ok(Client::new(engine.with_chaos(injector)))
     }
 
     fn spoil(mut self, problem: &str) -> Self {
         self.problem = self.problem.or_else(|| Some(Error::new(ErrorKind::InvalidConfig, problem)));
         self
     }
+}
+
+/// What injects faults, if there are any.
+fn injector_of(chaos: &Chaos) -> Result<Option<Arc<Injector>>, Error> {
+    if chaos.is_empty() {
+        return Ok(None);
+    }
+    tracing::warn!("chaos is on: faults are injected into this client's attempts");
+    Ok(Some(Arc::new(Injector::new(chaos)?)))
 }
 
 fn reqwest_of(config: &Config, mut options: TransportOptions) -> Result<Arc<dyn Transport>, Error> {

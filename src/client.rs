@@ -14,6 +14,7 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
+use crate::chaos::injector::{Injected, Injector};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::lifecycle::{Debounced, Scope};
@@ -74,6 +75,18 @@ impl Client {
         let (sender, receiver) = broadcast::channel(ENTRIES_MAX);
         self.engine.observe(Box::new(move |entry| drop(sender.send(entry.clone()))));
         receiver
+    }
+
+    /// The faults that are injected, and how often each was; none unless chaos was asked for.
+    pub fn injected(&self) -> Vec<Injected> {
+        self.engine.chaos().map(Injector::injected).unwrap_or_default()
+    }
+
+    /// Injects no more faults from here on, for good; what hangs already hangs on.
+    pub fn stop_chaos(&self) {
+        if let Some(chaos) = self.engine.chaos() {
+            chaos.stop();
+        }
     }
 
     /// Takes a new configuration, whole: what the builder said of hosts goes too, unless

@@ -10,15 +10,17 @@ pub mod pattern;
 pub mod settings;
 
 mod breaker;
+mod chaos;
 mod choice;
 mod env;
 mod explain;
+mod hedge;
 mod layer;
 mod limiting;
-mod near;
+pub(crate) mod near;
 mod patch;
 mod place;
-mod route;
+pub(crate) mod route;
 mod section;
 mod shape;
 mod source;
@@ -43,7 +45,9 @@ use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use settings::{CallDefaults, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings};
+use settings::{
+    CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
+};
 use shape::{
     CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
 };
@@ -65,6 +69,9 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Where spans go, and what must not be in them.
     pub telemetry: TelemetrySettings,
+    /// Faults to inject, which do nothing unless
+    /// [`chaos_from_config`](crate::ClientBuilder::chaos_from_config) or a flag asks for them.
+    pub chaos: Vec<ChaosSettings>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -77,8 +84,10 @@ impl Config {
         let shape: FileShape = toml::from_str(source.text())
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
-        let mut config = Self { places, ..Self::default() };
-        let mut problems = config.take_defaults(&shape.defaults);
+        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        let mut config = Self { chaos, places, ..Self::default() };
+        let mut problems = slips;
+        problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
         let (hosts, slips) =
             section::read(&shape.host, &config.places, &config.defaults, &config.limits);

@@ -24,12 +24,14 @@ use spillgate_core::remnants::Remnants;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 use tokio::sync::oneshot;
 
+use crate::course::NoteKind;
 use crate::error::Error;
 use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, HedgeDue, HostLimit, Opened, Reply, Report,
+    ScopeOpened, Submit,
 };
 use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;
@@ -105,7 +107,9 @@ impl Coordinator {
                 Action::Begin(flight, ticket) => self.begin(now, flight, ticket),
                 Action::Join(flight, ticket) => self.join(now, flight, ticket),
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
-                Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
+                Action::Abort(target, attempt, cause) => {
+                    self.abort(now, &target, (attempt, cause));
+                }
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
                 Action::End(flight) => self.end(now, flight),
             }
@@ -131,6 +135,10 @@ impl Coordinator {
             debug_assert!(false, "a dispatched flight has a host and a payload");
             return;
         };
+        if let Some(beside) = offer.beside {
+            let what = NoteKind::Hedged { beside: beside.n };
+            work.note(now, Some(offer.attempt.n), what);
+        }
         let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
@@ -155,7 +163,10 @@ impl Coordinator {
         }
     }
 
-    fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
+    fn abort(&mut self, now: Instant, target: &Target, (attempt, cause): (AttemptId, AbortCause)) {
+        if let (AbortCause::Outrun, Some(work)) = (cause, self.works.get_mut(&attempt.flight)) {
+            work.outrun(now, attempt);
+        }
         if let Some(host) = self.hosts.get(&target.keeper) {
             host.addr.do_send(Abort { attempt, cause });
         }
@@ -249,11 +260,13 @@ impl Handler<Report> for Coordinator {
         let mut onward = None;
         let mut lane = None;
         if let Some(work) = self.works.get_mut(&attempt.flight) {
-            work.settled(brought);
+            let counts = work.settled(attempt, brought);
             work.once = once.or(work.once.take());
-            work.judged(now, attempt.n, verdict, standing);
             lane = Some(work.order.host.key());
-            if let Verdict::Done(_) = verdict {
+            if counts {
+                work.judged(now, attempt.n, verdict, standing);
+            }
+            if let (true, Verdict::Done(_)) = (counts, verdict) {
                 onward = work.redirect(now, &self.seams);
             }
         }
@@ -284,5 +297,13 @@ impl Handler<HostLimit> for Coordinator {
 
     fn handle(&mut self, HostLimit { host, slots_max }: HostLimit, ctx: &mut Self::Context) {
         self.step(ctx, Input::LaneLimit { lane: host, slots_max });
+    }
+}
+
+impl Handler<HedgeDue> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, HedgeDue { attempt }: HedgeDue, ctx: &mut Self::Context) {
+        self.step(ctx, Input::HedgeDue(attempt));
     }
 }

@@ -76,6 +76,13 @@ pub enum NoteKind {
         /// How the host stood.
         standing: Standing,
     },
+    /// An attempt goes out beside another that is slow.
+    Hedged {
+        /// The number of the slow one.
+        beside: u32,
+    },
+    /// Another attempt answered first, and this one is called back.
+    Outrun,
     /// The answer led elsewhere.
     Redirected {
         /// Scheme, host and port of the next hop.

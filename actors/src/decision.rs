@@ -9,6 +9,7 @@ mod composing;
 mod tests;
 mod words;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use spillgate_core::advice::ErrorKind;
@@ -88,6 +89,11 @@ pub enum DecisionKind {
         /// The tokens left.
         tokens: f64,
     },
+    /// A fault was injected into the attempt on purpose.
+    Injected {
+        /// Which, in words.
+        fault: Arc<str>,
+    },
     /// A gate did not let the attempt through.
     Refused {
         /// Which.
@@ -105,6 +111,13 @@ pub enum DecisionKind {
         /// The tokens left.
         tokens: f64,
     },
+    /// The attempt goes out beside another that is slow.
+    Hedged {
+        /// The number of the slow one.
+        beside: u32,
+    },
+    /// Another attempt answered first, and this one is called back.
+    Outrun,
     /// The attempt ended.
     Ended {
         /// The status, when there was an answer.
@@ -186,7 +199,10 @@ impl DecisionKind {
             Self::Ranked { .. } => "ranked",
             Self::Waited { .. } => "waited",
             Self::Passed { .. } => "passed",
+            Self::Injected { .. } => "injected",
             Self::Refused { .. } => "refused",
+            Self::Hedged { .. } => "hedged",
+            Self::Outrun => "outrun",
             Self::Ended { .. } => "ended",
             Self::Retry { .. } => "retry",
             Self::Redirected { .. } => "redirected",
@@ -201,7 +217,10 @@ impl DecisionKind {
     pub fn is_notable(&self) -> bool {
         match self {
             Self::Ranked { .. }
+            | Self::Injected { .. }
             | Self::Refused { .. }
+            | Self::Hedged { .. }
+            | Self::Outrun
             | Self::Retry { .. }
             | Self::Redirected { .. }
             | Self::NoRetry { .. }

@@ -23,15 +23,16 @@ use tokio::sync::oneshot;
 use crate::attempt::{self, Run};
 use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HostLimit, Inherit, Left, NewPolicy, Operate, Report, ScopeOpened,
-    Settled, Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, Inherit, Left, NewPolicy, Operate, Report,
+    ScopeOpened, Settled, Stop,
 };
 use crate::order::{Outturn, Trial};
+use crate::phases::{Mark, PhaseMarks};
 use crate::record::{AttemptRecord, JournalEntry};
 use crate::registry::HostCard;
+use crate::replay::Replay;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
-use crate::transport::BodyStream;
 
 /// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
@@ -48,6 +49,8 @@ pub(crate) struct Host {
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// The streamed body of the attempt that brought it, to be sent again.
+    returned: Option<Replay>,
     latency: Latency,
     settled: u64,
     timer: Timer,
@@ -55,7 +58,7 @@ pub(crate) struct Host {
 
 struct Offered {
     trial: Arc<Trial>,
-    once: Option<BodyStream>,
+    once: Option<Replay>,
     deadline: Instant,
     scope: ScopeKey,
     breaker: BreakerUse,
@@ -67,6 +70,7 @@ struct Running {
     cancel: Option<oneshot::Sender<()>>,
     /// The card of the upstream that it was sent to.
     card: Option<Arc<HostCard>>,
+    marks: Arc<PhaseMarks>,
 }
 
 impl Host {
@@ -92,6 +96,7 @@ impl Host {
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
+            returned: None,
             latency: Latency::default(),
             settled: 0,
             timer: Timer::default(),
@@ -107,8 +112,11 @@ impl Host {
                     self.start(ctx, attempt, until, (generation, probe));
                 }
                 Action::Cancel(attempt) => self.cancel(attempt),
+                Action::Hedge(attempt) => self.ask_for_hedge(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Split(scope) => self.split(&scope),
+                Action::Merged(scope) => self.merged(&scope),
                 Action::Limit(slots_max) => {
                     if let Some(coordinator) = self.demand.host_limit.upgrade() {
                         coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
@@ -139,10 +147,13 @@ impl Host {
         let (cancel, cancelled) = oneshot::channel();
         let card = self.seams.registry.host(&offered.trial.host);
         if let Some(card) = &card {
-            card.started(offered.trial.resend);
+            card.started(&offered.trial);
         }
         self.seams.registry.started();
-        self.running.insert(attempt, Running { cancel: Some(cancel), card });
+        self.running.insert(
+            attempt,
+            Running { cancel: Some(cancel), card, marks: offered.trial.marks.clone() },
+        );
         actix_rt::spawn(attempt::run(Run {
             trial: offered.trial,
             once: offered.once,
@@ -161,6 +172,16 @@ impl Host {
         }
     }
 
+    /// Asks for a second attempt, unless the first is at its body already.
+    fn ask_for_hedge(&self, attempt: AttemptId) {
+        let waits = |running: &Running| running.marks.at(Mark::Head).is_none();
+        if let (true, Some(coordinator)) =
+            (self.running.get(&attempt).is_some_and(waits), self.demand.hedge_due.upgrade())
+        {
+            coordinator.do_send(HedgeDue { attempt });
+        }
+    }
+
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
         let offered = self.offered.remove(&attempt);
         if let (Verdict::Refused(_), Some(offered)) = (verdict, &offered)
@@ -169,7 +190,7 @@ impl Host {
             card.refusals.fetch_add(1, Relaxed);
         }
         let standing = self.standing(offered.as_ref().map(|offered| &offered.scope));
-        let once = offered.and_then(|offered| offered.once);
+        let once = offered.and_then(|offered| offered.once).or(self.returned.take());
         let mut brought = self.brought.take();
         // The record is not shared yet: it came with the attempt's one message.
         if let Some(record) = brought.as_mut().and_then(|(_, record)| Arc::get_mut(record)) {
@@ -209,6 +230,18 @@ impl Host {
             coordinator.do_send(ScopeOpened { scope, until });
         }
         self.seams.journal.write(JournalEntry::Breaker(event));
+    }
+
+    /// A route has a breaker of its own: who calls it finds that from here on.
+    fn split(&self, scope: &ScopeKey) {
+        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+        self.seams.registry.publish(scope, &self.key, state, stance);
+        tracing::info!(scope = &**scope, "a route fails alone and has a breaker of its own");
+    }
+
+    fn merged(&self, scope: &ScopeKey) {
+        self.seams.registry.drop_scope(scope);
+        tracing::info!(scope = &**scope, "a route is well and shares its host's breaker again");
     }
 
     fn publish(&self) {
@@ -334,10 +367,12 @@ impl Handler<Settled> for Host {
 
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
-        let Settled { attempt, evidence, outturn, record } = settled;
+        let Settled { attempt, evidence, outturn, record, once } = settled;
         self.brought = Some((outturn, record));
+        self.returned = once;
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;
+        self.returned = None;
     }
 }
 

@@ -10,7 +10,7 @@ use http::StatusCode;
 use http::header::SET_COOKIE;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::{FlightId, Priority, Target};
+use spillgate_core::call::{AttemptId, FlightId, Priority, Target};
 use spillgate_core::verdict::{Finality, Grounds, Offer};
 
 use crate::answer::Response;
@@ -20,8 +20,8 @@ use crate::messages::Reply;
 use crate::order::{Ending, Order, Origin, Outturn, Trial};
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, CallRecord, FlightRecord, SpanContext, Wait, WaitCause};
+use crate::replay::Replay;
 use crate::retry_after;
-use crate::transport::BodyStream;
 
 /// A ticket that waits for its answer.
 pub(crate) struct Caller {
@@ -37,7 +37,7 @@ pub(crate) struct Caller {
 pub(crate) struct Luggage {
     pub(crate) order: Order,
     pub(crate) target: Target,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Work {
     pub(crate) order: Arc<Order>,
     /// Where the present hop goes.
     pub(crate) target: Target,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
     leader: Leader,
     /// What the latest attempt brought.
@@ -75,8 +75,8 @@ struct Story {
     notes: Vec<Note>,
     notes_left_out: u32,
     waiting: Option<Waiting>,
-    /// The attempt on the wire.
-    current: Option<Arc<Trial>>,
+    /// The attempts on the wire that count: one, or two while it is hedged.
+    current: Vec<Arc<Trial>>,
     last_status: Option<StatusCode>,
 }
 
@@ -128,10 +128,7 @@ impl Work {
     /// What happened since the leader left, told when the flight ends.
     pub(crate) fn rest(mut self, now: Instant, flight: FlightId) -> Option<FlightRecord> {
         let mut attempts = self.story.attempts.split_off(self.leader.told?);
-        attempts.extend(self.story.current.map(|trial| {
-            let error = Some(ErrorKind::Cancelled);
-            trial.record(now, Ending { error, ..Ending::default() })
-        }));
+        attempts.extend(self.story.current.iter().map(|trial| trial.cancelled(now)));
         let Leader { context, url, route, .. } = self.leader;
         let record = FlightRecord { flight, leader: context, url, route, attempts };
         (!record.attempts.is_empty()).then_some(record)
@@ -143,24 +140,45 @@ impl Work {
         let trial = Arc::new(Trial {
             attempt: offer.attempt,
             resend: offer.resend,
+            hedge: offer.beside.is_some(),
             context,
             marks: PhaseMarks::new(now),
             order: self.order.clone(),
             host: self.order.host.key(),
             admission: OnceLock::new(),
         });
-        self.story.current = Some(trial.clone());
+        self.story.current.push(trial.clone());
         trial
     }
 
-    /// An attempt ended.
-    pub(crate) fn settled(&mut self, brought: Option<(Outturn, Arc<AttemptRecord>)>) {
-        self.story.current = None;
-        let Some((outturn, record)) = brought else { return };
+    /// An attempt was outrun by another: whatever it still brings is not told.
+    pub(crate) fn outrun(&mut self, now: Instant, attempt: AttemptId) {
+        if let Some(trial) = self.story.take(attempt) {
+            self.story.attempts.push(trial.cancelled(now));
+            self.note(now, Some(attempt.n), NoteKind::Outrun);
+        }
+    }
+
+    /// An attempt ended; says whether it still counted.
+    pub(crate) fn settled(
+        &mut self,
+        attempt: AttemptId,
+        brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    ) -> bool {
+        if self.story.take(attempt).is_none() {
+            return false;
+        }
+        let Some((outturn, record)) = brought else { return true };
         let status = record.status.and_then(|status| StatusCode::from_u16(status).ok());
         self.story.last_status = status.or(self.story.last_status);
         self.story.attempts.push(record);
         self.outturn = Some(outturn);
+        true
+    }
+
+    /// Whether an attempt is on the wire that counts.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.story.current.is_empty()
     }
 
     /// The flight waits from here on.
@@ -199,6 +217,12 @@ impl Work {
 }
 
 impl Story {
+    /// Takes an attempt off the wire.
+    fn take(&mut self, attempt: AttemptId) -> Option<Arc<Trial>> {
+        let index = self.current.iter().position(|trial| trial.attempt == attempt)?;
+        Some(self.current.swap_remove(index))
+    }
+
     fn end_waiting(&mut self, now: Instant) {
         let Some(Waiting { since, asleep }) = self.waiting.take() else { return };
         let mut push = |cause, from: Instant, to: Instant| {
@@ -231,11 +255,12 @@ impl Caller {
     pub(crate) fn record(&self, now: Instant, work: Option<&Work>, end: End) -> CallRecord {
         let mut story = work.map(|work| work.story.clone()).unwrap_or_default();
         story.end_waiting(now);
-        if let Some(trial) = story.current.take() {
+        for trial in std::mem::take(&mut story.current) {
             let (error, status, goes_on) = (end.error, end.status, end.goes_on);
             let ending = Ending { status, error, goes_on, ..Ending::default() };
             story.attempts.push(trial.record(now, ending));
         }
+        story.attempts.sort_by_key(|attempt| attempt.n);
         if self.leader.is_some() {
             // Its own waiting is the whole call; the flight's waits belong to the leader's span.
             story.waits.clear();
@@ -322,7 +347,7 @@ impl Streaming {
     /// A stream whose head is there, with the record of its call so far.
     pub(crate) fn new(mut record: CallRecord, work: Option<&Work>) -> Self {
         record.attempts.pop();
-        Self { record, trial: work.and_then(|work| work.story.current.clone()) }
+        Self { record, trial: work.and_then(|work| work.story.current.last().cloned()) }
     }
 
     /// The record of the call, once its attempt has ended.

@@ -99,7 +99,7 @@ pub struct CallRecord {
     pub ended: Instant,
     /// What it waited for between attempts and before the first, in order of time.
     pub waits: Vec<Wait>,
-    /// Its attempts, in order; shared by all calls of the flight.
+    /// Its attempts, in the order in which they were sent; shared by all calls of the flight.
     pub attempts: Vec<Arc<AttemptRecord>>,
     /// The final status, when there was an answer.
     pub status: Option<u16>,
@@ -222,6 +222,10 @@ pub struct AttemptRecord {
     pub request_bytes: Option<u64>,
     /// Decoded bytes of the answer's body.
     pub response_bytes: u64,
+    /// Whether it ran beside another attempt that was slow.
+    pub hedge: bool,
+    /// The fault that was injected into it, in words.
+    pub chaos: Option<Arc<str>>,
     /// How it was let through the gates; `None` if that was not known yet.
     pub admission: Option<Admission>,
     /// What its host decided about it; `None` while it runs.
@@ -255,7 +259,9 @@ impl CallRecord {
     pub fn budget_left(&self) -> Option<f64> {
         let of_notes = self.notes.iter().filter_map(|note| match &note.what {
             NoteKind::Refused { standing, .. } => Some((note.at, standing.tokens)),
-            NoteKind::Redirected { .. }
+            NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
             | NoteKind::Ranked { .. }
             | NoteKind::Queued { .. }
             | NoteKind::Shared { .. } => None,
@@ -272,7 +278,9 @@ impl CallRecord {
     pub fn generation(&self) -> Option<Generation> {
         let of_notes = self.notes.iter().filter_map(|note| match &note.what {
             NoteKind::Refused { standing, .. } => Some((note.at, standing.generation?)),
-            NoteKind::Redirected { .. }
+            NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
             | NoteKind::Ranked { .. }
             | NoteKind::Queued { .. }
             | NoteKind::Shared { .. } => None,

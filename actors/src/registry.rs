@@ -13,6 +13,7 @@ use spillgate_core::call::{HostKey, Priority, ScopeKey};
 use spillgate_core::event::BreakerState;
 use spillgate_core::outcome::Outcome;
 
+use crate::order::Trial;
 use crate::table::{Card, Table};
 
 /// The published state of one client.
@@ -61,8 +62,10 @@ pub struct HostCard {
     pub queued: [AtomicUsize; Priority::ALL.len()],
     /// Attempts sent.
     pub attempts: AtomicU64,
-    /// Attempts that were not the first of their hop.
+    /// Attempts that followed another of their hop.
     pub retries: AtomicU64,
+    /// Attempts that ran beside another of their hop.
+    pub hedges: AtomicU64,
     /// Attempts that succeeded.
     pub successes: AtomicU64,
     /// Attempts that failed.
@@ -223,6 +226,7 @@ impl HostCard {
             queued: Default::default(),
             attempts: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -234,9 +238,11 @@ impl HostCard {
     }
 
     /// Counts an attempt that goes out.
-    pub(crate) fn started(&self, resend: u32) {
+    pub(crate) fn started(&self, trial: &Trial) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
-        if resend > 0 {
+        if trial.hedge {
+            self.hedges.fetch_add(1, Ordering::Relaxed);
+        } else if trial.resend > 0 {
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;

@@ -63,6 +63,7 @@ impl Sight {
             | ErrorKind::Business
             | ErrorKind::Decode => Self::Online,
             ErrorKind::InvalidRequest
+            | ErrorKind::RequestBody
             | ErrorKind::InvalidConfig
             | ErrorKind::ShuttingDown
             | ErrorKind::Overloaded

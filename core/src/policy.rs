@@ -10,6 +10,8 @@ use crate::allowance::QuotaUse;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
+use crate::call::HedgeDelay;
+use crate::hedge::HedgeOptions;
 use crate::limit::LimitOptions;
 use crate::rate::RateOptions;
 
@@ -32,6 +34,8 @@ pub struct HostPolicy {
     pub rate: Option<RateOptions>,
     /// Whether quotas that the server tells of are minded.
     pub quota: QuotaUse,
+    /// When a slow attempt gets a second one beside it; `None` never, unless a call asks for it.
+    pub hedge: Option<HedgeOptions>,
 }
 
 /// The bounds within one attempt.
@@ -89,6 +93,7 @@ impl Default for HostPolicy {
             limit: LimitOptions::default(),
             rate: None,
             quota: QuotaUse::Obey,
+            hedge: None,
         }
     }
 }
@@ -136,6 +141,7 @@ impl HostPolicy {
         self.check_times()?;
         self.check_retry()?;
         self.check_breaker()?;
+        self.check_hedge()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
         }
@@ -263,6 +269,23 @@ impl HostPolicy {
         }
         Ok(())
     }
+
+    fn check_hedge(&self) -> Result<(), PolicyError> {
+        let Some(HedgeOptions { delay, ratio, cap, busy_max }) = self.hedge else { return Ok(()) };
+        if delay == HedgeDelay::Fixed(Duration::ZERO) {
+            return refuse("hedge.delay", "0s sends everything twice; expected more than zero");
+        }
+        for (setting, share) in [("hedge.budget", ratio), ("hedge.busy_max", busy_max)] {
+            if !(0.0..=1.0).contains(&share) {
+                let problem = format!("{share} is no share; expected 0 to 1");
+                return Err(PolicyError { setting, problem });
+            }
+        }
+        if !(cap >= 0.0 && cap.is_finite()) {
+            return refuse("hedge.budget", "a cap must not be negative");
+        }
+        Ok(())
+    }
 }
 
 impl Limits {
@@ -323,6 +346,13 @@ mod tests {
         check(|policy| policy.retry.attempts_max = 0, "retry.max_attempts");
         check(|policy| policy.breaker.failure_threshold = 0, "breaker.failure_threshold");
         check(|policy| policy.retry.budget.ratio = f64::NAN, "retry.budget");
+        let hedge = HedgeOptions::default();
+        check(|policy| policy.hedge = Some(hedge_after(Duration::ZERO)), "hedge.delay");
+        assert!(HostPolicy { hedge: Some(hedge), ..HostPolicy::default() }.check().is_ok());
         assert!(Limits { global: 0, ..Limits::default() }.check().is_err());
+    }
+
+    fn hedge_after(delay: Duration) -> HedgeOptions {
+        HedgeOptions { delay: HedgeDelay::Fixed(delay), ..HedgeOptions::default() }
     }
 }

@@ -167,6 +167,6 @@ mod tests {
     }
 
     fn target(lane: &str, keeper: &str) -> Target {
-        Target { lane: lane.into(), keeper: keeper.into(), scope: keeper.into() }
+        Target { lane: lane.into(), keeper: keeper.into(), scope: keeper.into(), class: None }
     }
 }

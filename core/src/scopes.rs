@@ -90,9 +90,29 @@ impl Scopes {
         breaker.map_or(Stance::Admitting, Breaker::stance)
     }
 
+    /// The breaker that serves a scope, if it was needed.
+    pub fn serving(&self, scope: &ScopeKey) -> Option<&Breaker> {
+        self.breakers.get(&self.name(scope)).map(Box::as_ref)
+    }
+
     /// The breaker of a scope, if it was needed.
     pub fn breaker(&self, scope: &str) -> Option<&Breaker> {
         self.breakers.get(scope).map(Box::as_ref)
+    }
+
+    /// The breaker of a scope to be changed, if it was needed.
+    pub fn breaker_mut(&mut self, scope: &str) -> Option<&mut Breaker> {
+        self.breakers.get_mut(scope).map(Box::as_mut)
+    }
+
+    /// Whether a further scope would be kept apart.
+    pub fn has_room(&self) -> bool {
+        self.breakers.len() < SCOPES_MAX
+    }
+
+    /// Forgets the breaker of a scope, unless it has options of its own.
+    pub fn forget(&mut self, scope: &ScopeKey) -> bool {
+        !self.configured.contains_key(scope) && self.breakers.remove(scope).is_some()
     }
 
     /// All breakers that were needed.

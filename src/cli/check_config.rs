@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use http::Method;
 use url::Url;
 
+use crate::cli::chaos;
 use crate::cli::explained::explained;
 use crate::cli::failure::Failure;
 use crate::cli::paper::print;
@@ -61,6 +62,7 @@ pub(crate) fn config(args: &ConfigArgs) -> ExitCode {
 fn checked(args: &CheckArgs) -> Result<String, Failure> {
     let file = args.file.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
     let config = file.with_environment()?;
+    chaos::warn_if_inert(&config);
     let Some(text) = &args.explain else {
         let name = args.file.as_ref().map_or_else(
             || "built-in defaults and environment".to_owned(),

@@ -30,10 +30,10 @@ impl End {
     pub(crate) fn outcome(self) -> &'static str {
         match self {
             Self::Fine => "ok",
-            Self::Unwritable => "error",
             Self::Failed(_, ErrorClass::Rejected) => "rejected",
             Self::Failed(_, ErrorClass::Cancelled) => "cancelled",
-            Self::Failed(
+            Self::Unwritable
+            | Self::Failed(
                 _,
                 ErrorClass::Device
                 | ErrorClass::Transient

@@ -10,7 +10,9 @@ use spillgate_actors::core::breaker::options::{
     BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
 };
 use spillgate_actors::core::budget::Refund;
+use spillgate_actors::core::call::HedgeDelay;
 use spillgate_actors::core::event::BreakerMode;
+use spillgate_actors::core::hedge::HedgeOptions;
 use spillgate_actors::core::limit::LimitKind;
 use spillgate_actors::core::policy::{HostPolicy, RetryOptions};
 use spillgate_actors::core::rate::RateOptions;
@@ -42,6 +44,7 @@ pub(crate) fn explained(config: &Config, method: &Method, url: &Url, host: &Host
     rows.push(("retried", retried.to_owned()));
     rows.extend(of_breaker(&policy.breaker));
     rows.extend(of_limits(&policy));
+    rows.push(("hedge", policy.hedge.map_or_else(|| "never".to_owned(), hedged)));
     rows.push(("limits.global", config.limits.global.to_string()));
     let mut text = String::new();
     for (name, value) in rows {
@@ -49,6 +52,15 @@ pub(crate) fn explained(config: &Config, method: &Method, url: &Url, host: &Host
         let _ = writeln!(text, "{name:<22} {value}");
     }
     text
+}
+
+fn hedged(hedge: HedgeOptions) -> String {
+    let delay = match hedge.delay {
+        HedgeDelay::LiveP95 => "as long as 95 of 100 take".to_owned(),
+        HedgeDelay::Fixed(delay) => time(delay),
+    };
+    let (ratio, busy_max) = (hedge.ratio * 100.0, hedge.busy_max * 100.0);
+    format!("after {delay}, for {ratio} % of calls, up to {busy_max} % of the slots in use")
 }
 
 fn of_retry(retry: &RetryOptions) -> Vec<Row> {

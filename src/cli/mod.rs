@@ -1,5 +1,6 @@
 //! The command line: stdout is data, stderr is talk.
 
+mod chaos;
 mod check_config;
 mod demo;
 mod drill;

@@ -7,6 +7,7 @@ use spillgate_core::breaker::options::{
 use spillgate_core::event::BreakerMode;
 
 use super::choice::OrOff;
+use super::hedge::Switch;
 use super::layer::{Slip, first_set, put};
 use super::value::{Count, IgnoredFailure, Natural, Number, Positive, Span};
 
@@ -36,6 +37,7 @@ pub(super) struct BreakerShape {
     probe_lease: Option<Span>,
     half_open: Option<HalfOpenShape>,
     ignore: Option<Vec<IgnoredFailure>>,
+    learn: Option<Switch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -91,6 +93,7 @@ impl BreakerShape {
         put(&mut breaker.success_threshold, self.success_threshold.map(|count| count.0));
         put(&mut breaker.probe_lease, self.probe_lease.map(|span| span.0));
         put(&mut breaker.half_open, self.half_open.map(HalfOpen::from));
+        put(&mut breaker.learn, self.learn.map(|switch| switch.0));
         if let Some(ignore) = &self.ignore {
             breaker.ignore = ignore.iter().map(|ignored| ignored.0).collect();
         }

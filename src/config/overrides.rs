@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use spillgate_core::allowance::QuotaUse;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::hedge::HedgeOptions;
 use spillgate_core::limit::{LimitKind, LimitOptions};
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
@@ -22,10 +23,18 @@ pub struct HostOverrides {
     attempts: Option<u32>,
     breaker: Option<BreakerOptions>,
     concurrency: Option<u32>,
+    hedge: Option<Hedging>,
     limit: Option<LimitOptions>,
     adaptive: Option<LimitKind>,
     rate: Option<RateOptions>,
     quota: Option<QuotaUse>,
+}
+
+/// What is said of hedging.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hedging {
+    Off,
+    On(HedgeOptions),
 }
 
 impl HostOverrides {
@@ -65,6 +74,12 @@ impl HostOverrides {
         self
     }
 
+    /// Sets when a slow attempt gets a second one beside it; `None` never.
+    pub fn hedge(mut self, hedge: impl Into<Option<HedgeOptions>>) -> Self {
+        self.hedge = Some(hedge.into().map_or(Hedging::Off, Hedging::On));
+        self
+    }
+
     /// Sets how the limit moves below [`concurrency`](Self::concurrency).
     pub fn limit(mut self, limit: LimitOptions) -> Self {
         self.limit = Some(limit);
@@ -101,6 +116,11 @@ impl HostOverrides {
         put(&mut policy.retry.attempts_max, self.attempts);
         put(&mut policy.breaker, self.breaker.clone());
         put(&mut policy.concurrency, self.concurrency);
+        policy.hedge = match self.hedge {
+            None => policy.hedge,
+            Some(Hedging::Off) => None,
+            Some(Hedging::On(options)) => Some(options),
+        };
         put(&mut policy.limit, self.limit);
         put(&mut policy.limit.kind, self.adaptive);
         if self.limit.is_none() {

@@ -10,6 +10,7 @@ use spillgate_core::budget::{BudgetOptions, Refund};
 use spillgate_core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 
 use super::breaker::BreakerShape;
+use super::hedge::HedgeShape;
 use super::layer::{Slip, first_set, give_way, put};
 use super::limiting::HostLimitsShape;
 use super::shape::{
@@ -26,6 +27,7 @@ pub(super) struct PolicyPatch {
     pub(super) retry: RetryShape,
     breaker: BreakerShape,
     limits: HostLimitsShape,
+    pub(super) hedge: HedgeShape,
 }
 
 impl PolicyPatch {
@@ -36,6 +38,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             limits: shape.limits.of_host(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -46,6 +49,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             limits: shape.limits.clone(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -56,6 +60,7 @@ impl PolicyPatch {
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
             limits: HostLimitsShape::default(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -72,6 +77,7 @@ impl PolicyPatch {
         self.retry.apply(&mut policy.retry);
         self.breaker.apply(&mut policy.breaker);
         self.limits.apply(policy);
+        self.hedge.apply(&mut policy.hedge);
     }
 
     /// The methods that may be repeated, if the patch names them.

@@ -18,6 +18,8 @@ pub(super) enum Scope {
     Host(usize),
     /// The `[[host.route]]` of this position, in the host of that position.
     Route(usize, usize),
+    /// The `[[chaos]]` of this position in the file.
+    Chaos(usize),
     /// A host named by a program.
     Code(String),
 }
@@ -48,7 +50,8 @@ impl Places {
                 return problem;
             }
         }
-        let last = [scope.tables().swap_remove(0), vec![Step::Key("match")]].concat();
+        let key = if matches!(scope, Scope::Chaos(_)) { "fault" } else { "match" };
+        let last = [scope.tables().swap_remove(0), vec![Step::Key(key)]].concat();
         match &self.source {
             Some(source) => source.problem_at(&last, message),
             None => Problem::of("configuration", message),
@@ -125,6 +128,7 @@ impl Scope {
         let defaults = vec![Step::Key("defaults")];
         let host = |index| vec![Step::Key("host"), Step::Item(index)];
         match self {
+            Self::Chaos(index) => vec![vec![Step::Key("chaos"), Step::Item(*index)]],
             Self::Defaults | Self::Code(_) => vec![defaults],
             Self::Host(index) => vec![host(*index), defaults],
             Self::Route(index, route) => {

@@ -99,6 +99,11 @@ impl RouteSection {
             let problem = problems.places.problem(&scope, setting, message);
             problems.list.push(problem.hint("move it to the `[[host]]` above"));
         }
+        if let Some(setting) = patch.hedge.of_host() {
+            let message = format!("{setting}: what hedges may take belongs to a host");
+            let problem = problems.places.problem(&scope, setting, message);
+            problems.list.push(problem.hint("move it to the `[[host]]` above"));
+        }
         let pattern = problems.pattern(&scope, RoutePattern::parse(&shape.pattern))?;
         Some(Self { pattern, scope, patch })
     }

@@ -10,9 +10,10 @@ use serde::de::{self, MapAccess, Visitor};
 
 use super::breaker::BreakerShape;
 use super::choice::Hinted;
+use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
 use super::value::{
-    ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Span, Text,
+    ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Positive, Span, Text,
 };
 
 /// How many redirects may be followed; more are a loop.
@@ -23,6 +24,7 @@ pub(super) type Hops = Count<0, 20>;
 pub(super) struct FileShape {
     pub(super) defaults: DefaultsShape,
     pub(super) host: Vec<HostShape>,
+    pub(super) chaos: Vec<ChaosShape>,
     pub(super) telemetry: TelemetryShape,
 }
 
@@ -42,6 +44,7 @@ pub(super) struct DefaultsShape {
     pub(super) retry: RetryShape,
     pub(super) breaker: BreakerShape,
     pub(super) limits: LimitsShape,
+    pub(super) hedge: HedgeShape,
     pub(super) coalesce: Option<CoalesceShape>,
     pub(super) redirects: Option<Hops>,
     pub(super) body_max: Option<ByteSize>,
@@ -64,6 +67,8 @@ pub(super) struct HostShape {
     #[serde(default)]
     pub(super) limits: HostLimitsShape,
     #[serde(default)]
+    pub(super) hedge: HedgeShape,
+    #[serde(default)]
     pub(super) route: Vec<RouteShape>,
 }
 
@@ -80,6 +85,47 @@ pub(super) struct RouteShape {
     pub(super) retry: RetryShape,
     #[serde(default)]
     pub(super) breaker: BreakerShape,
+    #[serde(default)]
+    pub(super) hedge: HedgeShape,
+}
+
+/// A fault to inject; which keys go with which fault is checked later.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct ChaosShape {
+    pub(super) fault: FaultShape,
+    pub(super) share: Number,
+    #[serde(default)]
+    pub(super) latency: Option<Span>,
+    #[serde(default)]
+    pub(super) jitter: Option<Span>,
+    #[serde(default)]
+    pub(super) error: Option<Text>,
+    #[serde(default)]
+    pub(super) status: Option<Natural>,
+    #[serde(default)]
+    pub(super) retry_after: Option<Span>,
+    #[serde(default)]
+    pub(super) host: Option<Text>,
+    #[serde(default)]
+    pub(super) route: Option<Text>,
+    #[serde(default)]
+    pub(super) from: Option<Span>,
+    #[serde(default)]
+    pub(super) until: Option<Span>,
+    #[serde(default)]
+    pub(super) times: Option<Positive>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+pub(super) enum FaultShape {
+    Latency,
+    Error,
+    Status,
+    Hang,
+    Truncate,
+    Stall,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -47,6 +47,10 @@ pub(crate) fn of_attempt(attempt: &AttemptRecord, route: Option<&Arc<str>>) -> V
         KeyValue::new("spillgate.attempt", i64::from(attempt.n)),
         KeyValue::new("spillgate.probe", attempt.is_probe()),
     ]);
+    if attempt.hedge {
+        attributes.push(KeyValue::new("spillgate.hedge", true));
+    }
+    attributes.extend(attempt.chaos.clone().map(|fault| KeyValue::new("spillgate.chaos", fault)));
     if let Some(admission) = attempt.admission {
         attributes.push(KeyValue::new("spillgate.budget_left", admission.tokens));
         let generation = admission.generation.map(|Generation(n)| integer(n));

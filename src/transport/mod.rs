@@ -26,7 +26,7 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use spillgate_actors::phases::{Mark, PhaseMarks};
 use spillgate_actors::transport::{
     BodyStream, Connection, ExchangeFuture, Inbound, Outbound, OutboundBody, Transport,
-    TransportError,
+    TransportError, Way,
 };
 use url::Url;
 
@@ -90,10 +90,11 @@ impl fmt::Debug for ReqwestTransport {
 
 impl Inner {
     async fn exchange(&self, outbound: Outbound) -> Result<Inbound, TransportError> {
-        let Outbound { method, url, mut headers, body, connect_timeout, marks } = outbound;
+        let Outbound { method, url, mut headers, body, connect_timeout, marks, way } = outbound;
         let decodes = head::offer_codings(&mut headers);
         frame(&mut headers, &method, &body);
-        let negotiates_with = self.negotiates_with(&url);
+        // What shares no connection need not wait for another's handshake.
+        let negotiates_with = self.negotiates_with(&url).filter(|_| way == Way::Usual);
         let mut request = reqwest::Request::new(method.clone(), url);
         *request.headers_mut() = headers;
         let body = NotingBody::new(body, Arc::clone(&marks));
@@ -102,7 +103,7 @@ impl Inner {
         let marks_of_requester = Arc::clone(&marks);
         let requester =
             Requester { number, marks: marks_of_requester, connect_timeout, negotiates_with };
-        let client = self.pools.client();
+        let client = self.pools.client(way);
         let answer = REQUESTER.scope(requester, client.execute(request)).await;
         let answer = answer.map_err(|error| errors::of_exchange(error, &marks))?;
         marks.note(Mark::Head);

@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use spillgate_actors::transport::Way;
 
 use super::connect::ConnectLayer;
 use super::connections::{ConnectionTable, Connects};
 use super::options::{Protocols, TransportOptions, TransportSetupError};
-use super::resolve::SystemResolver;
+use super::resolve::{Preferred, SystemResolver};
 use super::tls;
 
 /// The engine with its present pool.
@@ -21,7 +22,10 @@ pub(super) struct Pools {
     options: TransportOptions,
     tls: rustls::ClientConfig,
     layer: ConnectLayer,
+    preferred: Arc<Preferred>,
     current: ArcSwap<reqwest::Client>,
+    /// Sends each request over a connection of its own.
+    apart: Arc<reqwest::Client>,
 }
 
 impl Pools {
@@ -30,26 +34,41 @@ impl Pools {
         options: &TransportOptions,
         connections: &Arc<ConnectionTable>,
     ) -> Result<Self, TransportSetupError> {
-        let connects = Connects::new(options.idle_connections_total_max, options.idle_timeout);
-        let layer = ConnectLayer {
+        let layer = || ConnectLayer {
             connections: Arc::clone(connections),
             gate: Arc::default(),
-            connects: Arc::new(connects),
+            connects: Arc::new(Connects::new(
+                options.idle_connections_total_max,
+                options.idle_timeout,
+            )),
         };
-        let (options, tls) = (options.clone(), tls::client_config(options)?);
-        let current = ArcSwap::from_pointee(client(&options, &tls, &layer)?);
-        Ok(Self { options, tls, layer, current })
+        let (tls, preferred) = (tls::client_config(options)?, Arc::default());
+        let apart = client(options, &tls, &layer(), (Way::Apart, &preferred))?;
+        let layer = layer();
+        let current = client(options, &tls, &layer, (Way::Usual, &preferred))?;
+        let (current, apart) = (ArcSwap::from_pointee(current), Arc::new(apart));
+        Ok(Self { options: options.clone(), tls, layer, preferred, current, apart })
     }
 
     /// The engine for one exchange.
-    pub(super) fn client(&self) -> Arc<reqwest::Client> {
+    pub(super) fn client(&self, way: Way) -> Arc<reqwest::Client> {
+        match way {
+            Way::Apart => self.apart.clone(),
+            Way::Usual => {
+                self.replace_if_many();
+                self.current.load_full()
+            }
+        }
+    }
+
+    fn replace_if_many(&self) {
+        let usual = (Way::Usual, &self.preferred);
         if self.layer.connects.are_many()
-            && let Ok(empty) = client(&self.options, &self.tls, &self.layer)
+            && let Ok(empty) = client(&self.options, &self.tls, &self.layer, usual)
         {
             tracing::debug!("many hosts were connected to; an empty pool takes over");
             self.current.store(Arc::new(empty));
         }
-        self.current.load_full()
     }
 }
 
@@ -57,6 +76,7 @@ fn client(
     options: &TransportOptions,
     tls: &rustls::ClientConfig,
     layer: &ConnectLayer,
+    (way, preferred): (Way, &Arc<Preferred>),
 ) -> Result<reqwest::Client, TransportSetupError> {
     let header_bytes_max = u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX);
     let mut builder = reqwest::Client::builder()
@@ -65,12 +85,16 @@ fn client(
         .referer(false)
         .no_proxy()
         .user_agent(&options.user_agent)
-        .pool_max_idle_per_host(options.idle_connections_max)
+        // None turns the pool off, for HTTP/2 too.
+        .pool_max_idle_per_host(match way {
+            Way::Usual => options.idle_connections_max,
+            Way::Apart => 0,
+        })
         .pool_idle_timeout(options.idle_timeout)
         // Above its own limit h2 reports a broken protocol; ours below it reports the size.
         .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
         .tls_backend_preconfigured(tls.clone())
-        .dns_resolver(SystemResolver)
+        .dns_resolver(SystemResolver::new(way, Arc::clone(preferred)))
         .connector_layer(layer.clone());
     if options.header_fields_max > HYPER_FIELDS_MAX {
         builder = builder.http1_max_headers(options.header_fields_max);

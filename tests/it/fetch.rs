@@ -153,7 +153,11 @@ fn progress_is_plain_lines_in_a_pipe_and_silent_on_demand() {
 #[test]
 fn file_that_cannot_be_written_is_a_row_too() {
     let drill = Drill::start().unwrap();
-    let output = run(&["fetch", &drill.url("/ok?bytes=100000"), "-o", "/dev/full"]);
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let state = state.to_str().unwrap();
+    let url = drill.url("/ok?bytes=100000");
+    let output = run(&["fetch", &url, "-o", "/dev/full", "--state", state]);
     let rows = rows(&output);
     assert_eq!(rows.len(), 1, "{}", talk(&output));
     let row = &rows[0];
@@ -168,7 +172,10 @@ fn file_that_cannot_be_written_is_a_row_too() {
 fn interrupted_run_names_what_is_unfinished() {
     let drill = Drill::start().unwrap();
     let urls = [drill.url("/ok"), drill.url("/delay/60000?token=canary")];
-    let mut running = Running::start(spillgate(&["fetch", &urls[0], &urls[1]]));
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let args = ["fetch", &urls[0], &urls[1], "--state", state.to_str().unwrap()];
+    let mut running = Running::start(spillgate(&args));
     running.line();
     running.signal("INT");
     let (status, talk) = running.wait();

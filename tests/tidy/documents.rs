@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use spillgate::{BreakerOptions, Config, ErrorKind, TelemetryOptions, TransportOptions};
+use spillgate::{
+    BreakerOptions, Config, ErrorKind, HedgeOptions, TelemetryOptions, TransportOptions,
+};
 
 use crate::numbers::Value;
 use crate::source::{self, Source};
@@ -101,6 +103,7 @@ fn settings() -> BTreeMap<&'static str, Value> {
     let preset = BreakerOptions::default();
     let transport = TransportOptions::default();
     let telemetry = TelemetryOptions::default();
+    let hedge = HedgeOptions::default();
     BTreeMap::from([
         ("deadline", defaults.deadline.into()),
         ("redirects", calls.redirects_max.into()),
@@ -133,6 +136,9 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("consecutive.reset_jitter", preset.reset_jitter.into()),
         ("consecutive.success_threshold", preset.success_threshold.into()),
         ("consecutive.ramp", preset.ramp.into()),
+        ("hedge.budget", hedge.ratio.into()),
+        ("hedge.busy_max", hedge.busy_max.into()),
+        ("hedge.cap", hedge.cap.into()),
         ("limits.floor", defaults.limit.floor.into()),
         ("limits.per_host", defaults.concurrency.into()),
         ("limits.global", limits.global.into()),

@@ -96,6 +96,8 @@ impl Work {
     pub(super) fn judged(&mut self, now: Instant, n: u32, verdict: Verdict, standing: Standing) {
         match verdict {
             Verdict::Done(_) => {}
+            // While another of its attempts runs the flight does not wait.
+            Verdict::RetryAt(_) if self.is_running() => {}
             Verdict::RetryAt(Retry { at, hint, .. }) => {
                 let wished = hint.is_some_and(|hint| hint > now);
                 let cause = if wished { WaitCause::RetryAfter } else { WaitCause::BackOff };
@@ -104,13 +106,19 @@ impl Work {
             Verdict::Refused(refusal) => {
                 let scope = self.target.scope.clone();
                 self.note(now, Some(n), NoteKind::Refused { refusal, scope, standing });
+                if self.is_running() {
+                    return;
+                }
                 let cause = match refusal.gate {
                     Gate::Rate => WaitCause::Rate,
                     Gate::Probe => WaitCause::Verdict,
                     Gate::Slot => WaitCause::Queue,
-                    Gate::Deadline | Gate::Pace | Gate::Budget | Gate::Breaker | Gate::Device => {
-                        WaitCause::Pace
-                    }
+                    Gate::Deadline
+                    | Gate::Pace
+                    | Gate::Budget
+                    | Gate::Breaker
+                    | Gate::Hedge
+                    | Gate::Device => WaitCause::Pace,
                 };
                 self.waits(now, refusal.until.map(|until| (until, cause)));
             }

@@ -62,8 +62,12 @@ impl Coordinator {
         let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
         if let Some(name) = name {
-            let target =
-                Target { lane: keeper.clone(), keeper: keeper.clone(), scope: keeper.clone() };
+            let target = Target {
+                lane: keeper.clone(),
+                keeper: keeper.clone(),
+                scope: keeper.clone(),
+                class: None,
+            };
             self.meet(ctx, &name, &target)?;
         } else {
             self.meet_keeper(ctx, &keeper)?;

@@ -13,6 +13,7 @@ use crate::hostname::HostName;
 use crate::ledger::Work;
 use crate::order::{Order, Payload};
 use crate::redirect::{self, BodyState, Next, NextBody, RedirectRefusal, RequestParts};
+use crate::route_class;
 use crate::seams::Seams;
 use crate::transport::TransportError;
 
@@ -31,6 +32,7 @@ impl Work {
             body: match self.order.body {
                 Payload::Empty => BodyState::Absent,
                 Payload::Bytes(_) => BodyState::Replayable,
+                Payload::Once if self.once.is_some() => BodyState::Replayable,
                 Payload::Once => BodyState::OneShot,
             },
         };
@@ -52,14 +54,19 @@ impl Work {
     fn follow(&mut self, now: Instant, next: Next, seams: &Seams) -> Option<(HostName, Target)> {
         let host = HostName::of(&next.url)?;
         if host != self.order.host {
-            // What the caller said of its scope was said of the first host.
-            let lane = host.key();
-            self.target = Target { keeper: lane.clone(), scope: lane.clone(), lane };
             self.breaker = None;
+        }
+        if host != self.order.host || self.target.class.is_some() {
+            // What the caller said of its scope was said of the first host.
+            let (method, path) = (&next.method, next.url.path());
+            self.target = route_class::target(&seams.registry, host.key(), method, path);
         }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
-            NextBody::Dropped => Payload::Empty,
+            NextBody::Dropped => {
+                self.once = None;
+                Payload::Empty
+            }
         };
         self.note(now, None, NoteKind::Redirected { host: host.key() });
         let order = Order {

@@ -61,7 +61,7 @@ impl Coordinator {
     ) -> Result<(), NoRoom> {
         if !self.hosts.contains_key(keeper) {
             let (lane, scope) = (keeper.clone(), keeper.clone());
-            self.make_room(&Target { lane, keeper: keeper.clone(), scope })?;
+            self.make_room(&Target { lane, keeper: keeper.clone(), scope, class: None })?;
             self.make_keeper(ctx, keeper);
         }
         Ok(())
@@ -162,6 +162,7 @@ fn demand_of(ctx: &Context<Coordinator>) -> Demand {
         opened: own.clone().recipient().downgrade(),
         scope_opened: own.clone().recipient().downgrade(),
         host_limit: own.clone().recipient().downgrade(),
+        hedge_due: own.clone().recipient().downgrade(),
         left: own.recipient().downgrade(),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use spillgate_core::call::{FlightId, Priority, Ticket};
-use spillgate_core::flights::Stage;
+use spillgate_core::flights::{Flight, Stage};
 
 use crate::coordinator::Coordinator;
 use crate::course::NoteKind;
@@ -32,8 +32,7 @@ impl Coordinator {
             caller.leader = Some(work.leader());
             work.ranks(now, work.rank.max(caller.origin.priority));
             if work.explains() {
-                let waiters =
-                    self.machine.flights().of(flight).map_or(0, |flight| flight.waiters());
+                let waiters = self.machine.flights().of(flight).map_or(0, Flight::waiters);
                 work.note(now, None, NoteKind::Shared { waiters });
             }
         }

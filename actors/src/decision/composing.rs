@@ -6,7 +6,7 @@ use spillgate_core::verdict::{Finality, Retry, Verdict};
 
 use crate::course::{Note, NoteKind, Role};
 use crate::decision::{Decision, DecisionKind};
-use crate::record::{AttemptRecord, CallRecord, Wait};
+use crate::record::{AttemptRecord, CallRecord, Wait, WaitCause};
 
 /// The decisions of a call, in order of time, up to a bound.
 pub(super) fn compose(record: &CallRecord) -> Vec<Decision> {
@@ -14,10 +14,10 @@ pub(super) fn compose(record: &CallRecord) -> Vec<Decision> {
     let mut moments: Vec<Moment> = Vec::with_capacity(2 + 4 * record.attempts.len());
     moments.extend(composer.entry());
     let notes = record.notes.iter().filter(|note| composer.concerns(note));
-    moments.extend(notes.map(|note| composer.noted(note)));
-    let waits = record.waits.iter().filter(|wait| wait.to - wait.from >= WAIT_MIN);
+    moments.extend(notes.map(noted));
+    let waits = record.waits.iter().filter(|wait| composer.is_felt(wait));
     moments.extend(waits.map(|wait| composer.waited(wait)));
-    moments.extend(record.attempts.iter().flat_map(|attempt| composer.tried(attempt)));
+    moments.extend(record.attempts.iter().flat_map(|attempt| tried(attempt)));
     moments.retain(|moment| moment.at >= record.began);
     // Stable: of what happened at once, the cause stands before its effect.
     moments.sort_by_key(|moment| moment.at);
@@ -54,36 +54,24 @@ impl Composer<'_> {
         Some(Moment { at, attempt: None, what })
     }
 
+    /// Whether a wait was one: not the way of a message, nor begun for a retry that nobody waits for.
+    fn is_felt(&self, wait: &Wait) -> bool {
+        let is_sleep = wait.cause != WaitCause::Queue && wait.to < self.record.ended;
+        is_sleep || wait.to - wait.from >= WAIT_MIN
+    }
+
     /// Whether a note of the flight is about this call; one that joined is itself who joined.
     fn concerns(&self, note: &Note) -> bool {
         match note.what {
             NoteKind::Shared { .. } | NoteKind::Queued { .. } => {
                 self.record.role == Some(Role::Led)
             }
-            NoteKind::Refused { .. } | NoteKind::Redirected { .. } | NoteKind::Ranked { .. } => {
-                true
-            }
+            NoteKind::Refused { .. }
+            | NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
+            | NoteKind::Ranked { .. } => true,
         }
-    }
-
-    fn noted(&self, note: &Note) -> Moment {
-        let (at, attempt) = (note.at, note.attempt);
-        let what = match &note.what {
-            NoteKind::Refused { refusal, scope, standing } => DecisionKind::Refused {
-                gate: refusal.gate,
-                retry_in: refusal.until.map(|until| until.saturating_duration_since(at)),
-                grounds: refusal.grounds,
-                scope: scope.clone(),
-                generation: standing.generation,
-                reason: standing.reason,
-                tokens: standing.tokens,
-            },
-            NoteKind::Redirected { host } => DecisionKind::Redirected { host: host.clone() },
-            NoteKind::Ranked { from, to } => DecisionKind::Ranked { from: *from, to: *to },
-            NoteKind::Queued { ahead } => DecisionKind::Queued { ahead: *ahead },
-            NoteKind::Shared { waiters } => DecisionKind::Shared { waiters: *waiters },
-        };
-        Moment { at, attempt, what }
     }
 
     fn waited(&self, wait: &Wait) -> Moment {
@@ -91,35 +79,6 @@ impl Composer<'_> {
         let length = wait.to.saturating_duration_since(wait.from);
         let what = DecisionKind::Waited { cause: wait.cause, from, length };
         Moment { at: wait.to, attempt: None, what }
-    }
-
-    /// An attempt on its way out, back, and what its host made of it.
-    fn tried(&self, attempt: &AttemptRecord) -> impl Iterator<Item = Moment> {
-        let n = Some(attempt.n);
-        let passed = attempt.admission.map(|admission| DecisionKind::Passed {
-            generation: admission.generation,
-            probe: admission.probe,
-            cost: admission.cost,
-            tokens: admission.tokens,
-        });
-        let passed = passed.map(|what| Moment { at: attempt.began, attempt: n, what });
-        let at = attempt.ended;
-        let ended = (!attempt.goes_on).then(|| DecisionKind::Ended {
-            status: attempt.status,
-            error: attempt.error,
-            took: at.saturating_duration_since(attempt.began),
-        });
-        let retry = attempt.settlement.and_then(|settled| match settled.verdict {
-            Verdict::RetryAt(Retry { at: then, hint, cost }) => Some(DecisionKind::Retry {
-                delay: then.saturating_duration_since(at),
-                wish: hint.map(|hint| hint.saturating_duration_since(at)),
-                cost,
-                tokens: settled.tokens,
-            }),
-            Verdict::Done(_) | Verdict::Refused(_) => None,
-        });
-        let after = ended.into_iter().chain(retry);
-        passed.into_iter().chain(after.map(move |what| Moment { at, attempt: n, what }))
     }
 
     /// Why there was no further attempt, where that is not plain from the answer.
@@ -190,7 +149,60 @@ impl Composer<'_> {
     }
 }
 
-/// A wait that is shorter was nobody's decision: it is the way from one actor to the next.
-const WAIT_MIN: Duration = Duration::from_micros(100);
+fn noted(note: &Note) -> Moment {
+    let (at, attempt) = (note.at, note.attempt);
+    let what = match &note.what {
+        NoteKind::Refused { refusal, scope, standing } => DecisionKind::Refused {
+            gate: refusal.gate,
+            retry_in: refusal.until.map(|until| until.saturating_duration_since(at)),
+            grounds: refusal.grounds,
+            scope: scope.clone(),
+            generation: standing.generation,
+            reason: standing.reason,
+            tokens: standing.tokens,
+        },
+        NoteKind::Hedged { beside } => DecisionKind::Hedged { beside: *beside },
+        NoteKind::Outrun => DecisionKind::Outrun,
+        NoteKind::Redirected { host } => DecisionKind::Redirected { host: host.clone() },
+        NoteKind::Ranked { from, to } => DecisionKind::Ranked { from: *from, to: *to },
+        NoteKind::Queued { ahead } => DecisionKind::Queued { ahead: *ahead },
+        NoteKind::Shared { waiters } => DecisionKind::Shared { waiters: *waiters },
+    };
+    Moment { at, attempt, what }
+}
+
+/// An attempt on its way out, back, and what its host made of it.
+fn tried(attempt: &AttemptRecord) -> impl Iterator<Item = Moment> {
+    let n = Some(attempt.n);
+    let passed = attempt.admission.map(|admission| DecisionKind::Passed {
+        generation: admission.generation,
+        probe: admission.probe,
+        cost: admission.cost,
+        tokens: admission.tokens,
+    });
+    let injected = attempt.chaos.clone().map(|fault| DecisionKind::Injected { fault });
+    let out = passed.into_iter().chain(injected);
+    let out = out.map(move |what| Moment { at: attempt.began, attempt: n, what });
+    let at = attempt.ended;
+    let ended = (!attempt.goes_on).then(|| DecisionKind::Ended {
+        status: attempt.status,
+        error: attempt.error,
+        took: at.saturating_duration_since(attempt.began),
+    });
+    let retry = attempt.settlement.and_then(|settled| match settled.verdict {
+        Verdict::RetryAt(Retry { at: then, hint, cost }) => Some(DecisionKind::Retry {
+            delay: then.saturating_duration_since(at),
+            wish: hint.map(|hint| hint.saturating_duration_since(at)),
+            cost,
+            tokens: settled.tokens,
+        }),
+        Verdict::Done(_) | Verdict::Refused(_) => None,
+    });
+    let after = ended.into_iter().chain(retry);
+    out.chain(after.map(move |what| Moment { at, attempt: n, what }))
+}
+
+/// A wait for a slot that is shorter was nobody's decision: it is the way from one actor to the next.
+const WAIT_MIN: Duration = Duration::from_millis(1);
 /// The most decisions of a call that are told.
 const DECISIONS_MAX: usize = 64;

@@ -57,7 +57,10 @@ impl fmt::Display for DecisionKind {
                 passed(f, *generation, *probe)?;
                 write!(f, "; {}, {} left", paid(*cost), Tokens(*tokens))
             }
+            Self::Injected { fault } => write!(f, "chaos: {fault}"),
             Self::Refused { .. } => refused(f, self),
+            Self::Hedged { beside } => write!(f, "a hedge beside attempt {beside}, which is slow"),
+            Self::Outrun => f.write_str("called back, since another attempt answered first"),
             Self::Ended { status, error, took } => {
                 match (status, error) {
                     (_, Some(kind)) => f.write_str(kind.name())?,
@@ -115,6 +118,9 @@ fn refused(f: &mut fmt::Formatter<'_>, decision: &DecisionKind) -> fmt::Result {
             write!(f, "a probe of {scope} is away and its verdict awaited")?;
             standing(f, *generation, *reason)?;
         }
+        (Gate::Hedge, Grounds::Gate) => {
+            f.write_str("no hedge is earned, slots are scarce, or its first is no more")?;
+        }
         (Gate::Device, Grounds::Gate) => f.write_str("this device is offline")?,
     }
     match (gate, retry_in) {
@@ -159,8 +165,11 @@ fn no_retry(f: &mut fmt::Formatter<'_>, decision: &DecisionKind) -> fmt::Result 
     };
     let words = finality.words();
     match finality {
-        Finality::Settled | Finality::NotRepeatable | Finality::QueueFull => f.write_str(words)?,
-        Finality::DeviceOffline => f.write_str(words)?,
+        Finality::Settled
+        | Finality::NotRepeatable
+        | Finality::QueueFull
+        | Finality::DeviceOffline
+        | Finality::BodyGone => f.write_str(words)?,
         Finality::AttemptsSpent => {
             write!(f, "{words} ({})", Count(*attempts as usize, "attempt"))?;
         }

@@ -83,7 +83,7 @@ mod tests {
         let mut second = forgotten(&first);
         assert_eq!(second.stance(), Stance::Refusing { until: Some(probe_at) });
         assert_eq!(second.stance(), first.stance());
-        let (asked, _) = second.admit(probe_at - SECOND);
+        let (asked, _) = second.admit(probe_at.checked_sub(SECOND).unwrap());
         assert_eq!(asked, Admission::Refuse { until: Some(probe_at) });
         let reopened = fail(&mut second, probe_at, &mut rng);
         assert_eq!(reopened - probe_at, 40 * SECOND, "10 s, 20 s, 40 s");

@@ -297,6 +297,24 @@ fn switching_it_off_leaves_what_an_operator_holds() {
     assert!(bench.is_refused());
 }
 
+#[test]
+fn standard_breaker_is_the_one_that_is_documented() {
+    let seconds = Duration::from_secs;
+    let standard = BreakerOptions {
+        kind: BreakerKind::Rate,
+        failure_rate: 0.5,
+        reset_timeout: seconds(5),
+        reset_growth: 1.5,
+        reset_jitter: 0.2,
+        ramp: seconds(30),
+        ..BreakerOptions::consecutive(5)
+    };
+    assert_eq!(BreakerOptions::standard(), standard);
+    let BreakerOptions { min_calls, window, probe_lease, reset_timeout_max, .. } = standard;
+    assert_eq!((min_calls, window), (20, seconds(10)));
+    assert_eq!((probe_lease, reset_timeout_max), (seconds(30), seconds(60)));
+}
+
 fn success() -> Evidence {
     Evidence::of_status(200, None)
 }

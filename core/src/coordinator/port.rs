@@ -16,6 +16,8 @@ pub enum Input {
     Cancel(Ticket),
     /// An attempt's answer is handed over while its body still runs.
     Opened(AttemptId),
+    /// An attempt has run for so long without an answer that it is to be hedged.
+    HedgeDue(AttemptId),
     /// An attempt that ends shows this of the machine's network; told before its report.
     Seen {
         /// Which attempt.

@@ -14,7 +14,7 @@ impl Coordinator {
         flight.tries = flight.tries.saturating_sub(1);
         let has_more = flight.deadline().map(|(deadline, _)| deadline) > flight.offered;
         let again = match refusal.gate {
-            Gate::Budget | Gate::Breaker | Gate::Device => None,
+            Gate::Budget | Gate::Breaker | Gate::Hedge | Gate::Device => None,
             // Somebody with more time may have joined while the offer was on its way.
             Gate::Deadline => Some(now).filter(|now| has_more && self.is_useful_at(id, *now)),
             Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
@@ -47,7 +47,7 @@ impl Coordinator {
             }
             (true, Gate::Device) => Answer::Arrived(id, Finality::DeviceOffline),
             (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
-            (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
+            (true, Gate::Budget | Gate::Hedge) => Answer::Arrived(id, Finality::BudgetSpent),
             (false, gate) => {
                 let kind = gate.error_kind();
                 Answer::Refused { flight: Some(id), kind, until, grounds }
@@ -63,7 +63,10 @@ impl Coordinator {
             .flights
             .iter()
             .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
-            .filter(|(_, flight)| flight.target.scope == *scope)
+            .filter(|(_, flight)| {
+                let Target { scope: own, class, .. } = &flight.target;
+                own == scope || class.as_ref() == Some(scope)
+            })
             .map(|(id, _)| id)
             .collect();
         failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));

@@ -2,15 +2,17 @@
 
 mod ending;
 mod foresight;
+mod hedging;
 mod offline;
 mod pacing;
 mod sharing;
 mod verdicts;
 
+use std::time::Duration;
+
 use super::*;
-use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
-use crate::coordinator::refusals::SLOT_PAUSE;
-use crate::verdict::{Grounds, Refusal};
+use crate::call::{BreakerUse, CallerKey, FlightKey, HedgeUse, HostKey, Priority, Repeat};
+use crate::verdict::{Grounds, Offer, Refusal};
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {
@@ -48,12 +50,14 @@ impl Bench {
             ticket: Ticket(self.tickets),
             target: target("a"),
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: self.now + Duration::from_secs(30),
             key: None,
             repeat: Repeat::Always,
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 
@@ -338,16 +342,6 @@ fn doubled_and_late_messages_are_harmless() {
 }
 
 #[test]
-fn host_without_a_slot_is_asked_again_a_little_later() {
-    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
-    let offer = bench.call();
-    assert!(bench.refuse(offer.attempt, Gate::Slot, None).is_empty());
-    assert_eq!(bench.machine.global().taken(), 0);
-    let again = offers(&bench.advance(SLOT_PAUSE));
-    assert_eq!((again[0].resend, again[0].attempt.n), (0, 2), "it was no try");
-}
-
-#[test]
 fn one_in_twenty_is_sent_however_late() {
     let mut bench = Bench::new(1, 1000, &[("a", 1)]);
     let (mut sent, mut refused) = (0, 0);
@@ -380,7 +374,7 @@ fn wakes_that_come_late_still_keep_the_order_of_things() {
 
 fn target(lane: &str) -> Target {
     let lane: HostKey = lane.into();
-    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane }
+    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None }
 }
 
 fn offers(actions: &[Action]) -> Vec<Offer> {

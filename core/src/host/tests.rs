@@ -1,18 +1,21 @@
 //! The host, offer by offer on a clock of its own.
 
+mod hedging;
 mod limits;
 mod operators;
 mod pacing;
 mod retries;
+mod routes;
 mod standard_mode;
 mod usual_time;
 
 use std::time::Duration;
 
 use super::*;
+use crate::advice::ErrorKind;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::{FlightId, Repeat};
+use crate::call::{FlightId, HedgeUse, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
@@ -45,6 +48,7 @@ impl Bench {
             serial: self.serial,
             lane: "a".into(),
             scope: "a".into(),
+            class: None,
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
             useful_max: Duration::from_secs(10),
@@ -54,6 +58,8 @@ impl Bench {
             timeout: None,
             repeat: Repeat::Always,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
+            beside: None,
         }
     }
 
@@ -62,9 +68,13 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
-                None
-            }
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Report(..)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         }));
         actions
     }
@@ -75,7 +85,13 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Report(..)
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -97,7 +113,13 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");

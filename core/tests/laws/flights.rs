@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::flights::{Entry, Flights, Leaving};
 
@@ -83,13 +84,15 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
     let lane: HostKey = "a".into();
     CallSpec {
         ticket,
-        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
         priority,
+        caller: CallerKey::default(),
         deadline,
         key: key.map(|byte| FlightKey([byte; 32])),
         repeat: Repeat::Always,
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

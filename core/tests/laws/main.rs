@@ -13,6 +13,7 @@
 
 mod breaker;
 mod flights;
+mod learning;
 mod limits;
 mod measures;
 mod pacing;

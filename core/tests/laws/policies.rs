@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use spillgate_core::backoff::{BackoffOptions, HintUse, Jitter};
 use spillgate_core::budget::{Budget, BudgetOptions, Payment, Refund};
-use spillgate_core::call::Repeat;
+use spillgate_core::call::{HedgeDelay, Repeat};
 use spillgate_core::deadline::{self, Deadline};
-use spillgate_core::hedge::{Hedge, HedgeDelay, HedgeOptions, Hedging};
+use spillgate_core::hedge::{Hedge, HedgeOptions, Hedging};
 use spillgate_core::rng::Rng;
 use spillgate_core::verdict::Cost;
 

@@ -2,25 +2,26 @@
 
 pub(crate) mod naive;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use spillgate_core::call::{FlightId, HostKey, Priority};
-use spillgate_core::queue::Queue;
+use spillgate_core::call::{CallerKey, FlightId, HostKey, Priority};
+use spillgate_core::queue::{Queue, Standing as Place};
 
-use crate::queue::naive::{Entry, NaiveQueue};
+use crate::queue::naive::{Entry, NaiveQueue, Standing};
 use crate::{HISTORIES, cases};
 
 /// One thing that happens to a queue.
 #[derive(Debug, Clone)]
 enum Step {
-    Push(usize, usize),
-    Pass(usize, usize),
+    Push(usize, Standing),
+    Pass(usize, Standing),
     Pop,
     Give(usize),
-    PutBack(usize),
+    PutBack(Standing),
     Remove(prop::sample::Index),
-    Rank(prop::sample::Index, usize),
+    Stand(prop::sample::Index, Standing),
     Slots(usize, u32),
     Hold(usize, u64),
     Unhold(usize),
@@ -29,16 +30,22 @@ enum Step {
     Tick(u64),
 }
 
+/// Two ranks in three are the same, and two callers in three, so that they meet.
+fn standing() -> impl Strategy<Value = Standing> {
+    let rank = prop_oneof![Just(2_usize), 0_usize..4];
+    (rank, prop_oneof![Just(1_u64), 0_u64..4])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        16 => (0_usize..3, 0_usize..4).prop_map(|(lane, rank)| Step::Push(lane, rank)),
-        1 => (0_usize..3, 0_usize..4).prop_map(|(lane, rank)| Step::Pass(lane, rank)),
+        16 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Push(lane, standing)),
+        1 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Pass(lane, standing)),
         12 => Just(Step::Pop),
         8 => (0_usize..3).prop_map(Step::Give),
-        2 => (0_usize..4).prop_map(Step::PutBack),
+        2 => standing().prop_map(Step::PutBack),
         3 => index().prop_map(Step::Remove),
-        3 => (index(), 0_usize..4).prop_map(|(which, rank)| Step::Rank(which, rank)),
+        3 => (index(), standing()).prop_map(|(which, standing)| Step::Stand(which, standing)),
         3 => (0_usize..3, 0_u32..4).prop_map(|(lane, slots)| Step::Slots(lane, slots)),
         2 => (0_usize..3, 0_u64..800).prop_map(|(lane, ms)| Step::Hold(lane, ms)),
         1 => (0_usize..3).prop_map(Step::Unhold),
@@ -60,6 +67,99 @@ proptest! {
         let mut pair = Pair::new(queue_max);
         for (n, step) in (0_u64..).zip(steps) {
             pair.step(FlightId(n), &step);
+            pair.compare();
+        }
+    }
+
+    /// Whatever comes meanwhile, no caller with something to send is passed over more often than there
+    /// are others, and what waits is served once.
+    #[test]
+    fn no_caller_is_passed_over_more_often_than_there_are_others(
+        steps in prop::collection::vec(
+            prop::option::weighted(0.6, (0..CALLERS, 1_usize..4)),
+            1..400,
+        ),
+        pause_ms in prop::option::of(1_u64..500),
+    ) {
+        let lane: HostKey = "a".into();
+        let mut queue = Queue::new(10_000);
+        queue.set_lane(&lane, 10_000);
+        let mut now = Instant::now();
+        let (mut waiting, mut passed) = (BTreeMap::new(), BTreeMap::new());
+        for (n, step) in (0_u64..).zip(steps) {
+            now += Duration::from_millis(pause_ms.unwrap_or_default());
+            queue.tick(now);
+            if let Some((caller, flights)) = step {
+                for flight in (10 * n..).take(flights).map(FlightId) {
+                    queue.push(flight, &lane, place((2, caller)));
+                    waiting.insert(flight, caller);
+                }
+                continue;
+            }
+            let Some(served) = queue.pop() else {
+                prop_assert!(waiting.is_empty());
+                continue;
+            };
+            let owner = waiting.remove(&served).expect("it waited, and once");
+            passed.remove(&owner);
+            let others: BTreeSet<u64> = waiting.values().copied().collect();
+            for caller in others.iter().filter(|caller| **caller != owner) {
+                let seen = passed.entry(*caller).or_insert(0);
+                *seen += 1;
+                prop_assert!(*seen < CALLERS, "{caller} was passed over {seen} times");
+            }
+            passed.retain(|caller, _| others.contains(caller));
+        }
+        prop_assert_eq!(queue.len(), waiting.len());
+    }
+
+    /// PITFALLS A20: with urgent work waiting for ever, each of the less urgent starts within ten
+    /// turns of its lane for itself and for each that came before it, whatever the other lanes do.
+    #[test]
+    fn less_urgent_starts_within_ten_turns_of_its_lane(
+        lazy in prop::collection::vec((1_usize..4, 0..CALLERS), 1..8),
+        lanes in prop::collection::vec(0_usize..3, 200),
+    ) {
+        let keys: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
+        let mut queue = Queue::new(10_000);
+        keys.iter().for_each(|key| queue.set_lane(key, 1));
+        for (n, standing) in (0_u64..).zip(&lazy) {
+            queue.push(FlightId(n), &keys[0], place(*standing));
+        }
+        let (mut turns, mut urgent, mut lane_of) = (0, 1_000, BTreeMap::new());
+        for (n, lane) in (0_u64..).zip(lanes) {
+            // What is urgent waits in the lane at every turn, and in another now and then.
+            for lane in [0, lane] {
+                urgent += 1;
+                lane_of.insert(FlightId(urgent), lane);
+                queue.push(FlightId(urgent), &keys[lane], place((0, n % 3)));
+            }
+            let popped = queue.pop().expect("somebody waits");
+            let lane = lane_of.get(&popped).copied().unwrap_or(0);
+            turns += usize::from(lane == 0);
+            queue.give(&keys[lane]);
+            let waiting = (0..lazy.len() as u64).filter(|n| queue.contains(FlightId(*n))).count();
+            prop_assert!(lazy.len() - waiting >= (turns / 10).min(lazy.len()), "{turns} turns");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(HISTORIES / 4))]
+
+    /// The same for one busy lane whose calls wait long: shares and pressure count their turns.
+    #[test]
+    fn busy_lane_is_a_sorted_list(
+        steps in prop::collection::vec((0_usize..4, 0_usize..3, 0_u64..400), 100..250),
+    ) {
+        let mut pair = Pair::new(30);
+        for (n, (what, rank, ms)) in (0_u64..).zip(steps) {
+            // What begins as a turn ends at once, so that the lane always has a slot.
+            let steps = match what {
+                0 | 1 => vec![Step::Push(0, rank + 1), Step::Tick(ms)],
+                _ => vec![Step::Pop, Step::Give(0)],
+            };
+            steps.iter().for_each(|step| pair.step(FlightId(n), step));
             pair.compare();
         }
     }
@@ -93,13 +193,13 @@ impl Pair {
     fn step(&mut self, flight: FlightId, step: &Step) {
         let (queue, naive, keys) = (&mut self.queue, &mut self.naive, &self.keys);
         match *step {
-            Step::Push(lane, rank) => {
-                let pushed = queue.push(flight, &keys[lane], Priority::ALL[rank]);
-                assert_eq!(pushed, naive.push(flight, lane, rank));
+            Step::Push(lane, standing) => {
+                let pushed = queue.push(flight, &keys[lane], place(standing));
+                assert_eq!(pushed, naive.push(flight, lane, standing));
             }
-            Step::Pass(lane, rank) => {
-                queue.pass(flight, &keys[lane], Priority::ALL[rank]);
-                naive.pass(flight, lane, rank);
+            Step::Pass(lane, standing) => {
+                queue.pass(flight, &keys[lane], place(standing));
+                naive.pass(flight, lane, standing);
             }
             Step::Pop => {
                 let popped = naive.pop();
@@ -113,12 +213,12 @@ impl Pair {
                     naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
                 }
             }
-            Step::PutBack(rank) => {
+            Step::PutBack(standing) => {
                 if let Some(Entry { flight, lane, arrival, .. }) = self.running.pop() {
                     queue.give(&keys[lane]);
                     naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
-                    queue.put_back(flight, &keys[lane], Priority::ALL[rank], arrival);
-                    naive.put_back(flight, lane, rank, arrival);
+                    queue.put_back(flight, &keys[lane], place(standing), arrival);
+                    naive.put_back(flight, lane, standing, arrival);
                 }
             }
             Step::Remove(which) if !naive.waiting.is_empty() => {
@@ -127,12 +227,12 @@ impl Pair {
                 queue.remove(flight);
                 queue.remove(flight);
             }
-            Step::Rank(which, rank) if !naive.waiting.is_empty() => {
+            Step::Stand(which, standing) if !naive.waiting.is_empty() => {
                 let flight = naive.waiting[which.index(naive.waiting.len())].flight;
-                naive.set_rank(flight, rank);
-                queue.set_rank(flight, Priority::ALL[rank]);
+                naive.stand(flight, standing);
+                queue.stand(flight, place(standing));
             }
-            Step::Remove(_) | Step::Rank(..) => {}
+            Step::Remove(_) | Step::Stand(..) => {}
             Step::Slots(..)
             | Step::Hold(..)
             | Step::Unhold(_)
@@ -178,7 +278,7 @@ impl Pair {
             | Step::Give(_)
             | Step::PutBack(_)
             | Step::Remove(_)
-            | Step::Rank(..) => {}
+            | Step::Stand(..) => {}
         }
     }
 
@@ -209,9 +309,15 @@ impl Pair {
             assert_eq!(queue.held_until(key), known.and_then(|lane| lane.held));
             assert_eq!(queue.has_lane(key), known.is_some());
             assert_eq!(queue.is_clear(key), naive.is_clear(lane));
-            for (rank, priority) in Priority::ALL.into_iter().enumerate() {
-                assert_eq!(queue.ahead(key, priority), naive.ahead(lane, rank));
+            for standing in (0..4).flat_map(|rank| [(rank, 1), (rank, 3)]) {
+                assert_eq!(queue.ahead(key, place(standing)), naive.ahead(lane, standing));
             }
         }
     }
 }
+
+fn place((rank, caller): Standing) -> Place {
+    Place { rank: Priority::ALL[rank], caller: CallerKey(caller) }
+}
+
+const CALLERS: u64 = 6;

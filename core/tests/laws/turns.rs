@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Priority,
+    Repeat, Target, Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action, Answer, Input};
@@ -173,6 +174,7 @@ impl Lists {
             }
             Input::Wake => {}
             Input::Opened(_)
+            | Input::HedgeDue(_)
             | Input::Seen { .. }
             | Input::ScopeOpened { .. }
             | Input::LaneLimit { .. }
@@ -209,9 +211,9 @@ impl Lists {
         self.flights.insert(id, Flight { lane, key: spec.key, waiters });
         self.told.push(Told::Other(Action::Begin(id, ticket)));
         if self.running.len() < self.global as usize && self.queue.is_clear(lane) {
-            return self.queue.pass(id, lane, rank);
+            return self.queue.pass(id, lane, (rank, 0));
         }
-        let shed = match self.queue.push(id, lane, rank) {
+        let shed = match self.queue.push(id, lane, (rank, 0)) {
             Pushed::Queued => return,
             Pushed::Shed(other) => other,
             Pushed::Full => id,
@@ -240,7 +242,7 @@ impl Lists {
 
     fn rerank(&mut self, id: FlightId) {
         let ranks = self.flights[&id].waiters.values().map(|waiter| waiter.0);
-        self.queue.set_rank(id, ranks.min().expect("somebody waits"));
+        self.queue.stand(id, (ranks.min().expect("somebody waits"), 0));
     }
 
     fn end(&mut self, id: FlightId, answer: Answer) {
@@ -258,7 +260,7 @@ fn key_of(lane: usize) -> HostKey {
 }
 
 fn target(lane: usize) -> Target {
-    Target { lane: key_of(lane), keeper: key_of(lane), scope: key_of(lane) }
+    Target { lane: key_of(lane), keeper: key_of(lane), scope: key_of(lane), class: None }
 }
 
 fn spec(n: u64, lane: usize, (rank, deadline): (usize, Instant), key: Option<u8>) -> CallSpec {
@@ -266,11 +268,13 @@ fn spec(n: u64, lane: usize, (rank, deadline): (usize, Instant), key: Option<u8>
         ticket: Ticket(n),
         target: target(lane),
         priority: Priority::ALL[rank],
+        caller: CallerKey::default(),
         deadline,
         key: key.map(|byte| FlightKey([byte; 32])),
         repeat: Repeat::Always,
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

@@ -84,6 +84,11 @@ impl Breakers {
         self.told.push(event.clone());
     }
 
+    /// A hedge passes: nothing about its breaker is out of the ordinary.
+    pub(crate) fn expect_plain(&mut self, scope: &ScopeKey) {
+        assert!(self.model(scope).is_plain(), "{scope} is no place for a hedge");
+    }
+
     /// An attempt passes a breaker.
     pub(crate) fn start(
         &mut self,

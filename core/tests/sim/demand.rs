@@ -3,6 +3,7 @@
 //! It is told what the coordinator hears and says, keeps its own books, and compares.
 
 mod device;
+mod race;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +15,10 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Finality, Gate, Offer, Verdict};
+use spillgate_core::verdict::{Finality, Gate, Offer, Verdict};
 
 use crate::demand::device::Network;
+use crate::demand::race::Race;
 use crate::reach::{Mark, Reach};
 
 /// The books on demand.
@@ -61,6 +63,7 @@ struct Flight {
     n: u32,
     tries: u32,
     has_result: bool,
+    race: Race,
     redirected: bool,
     stage: Stage,
     /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
@@ -135,7 +138,7 @@ impl Demand {
                     self.ceilings.remove(lane);
                 }
             }
-            Input::Opened(_) | Input::Keeper(_) | Input::Wake => {}
+            Input::Opened(_) | Input::HedgeDue(_) | Input::Keeper(_) | Input::Wake => {}
         }
     }
 
@@ -148,8 +151,7 @@ impl Demand {
             Action::Abort(target, attempt, cause) => {
                 let outstanding = self.outstanding.get(attempt).expect("what runs is aborted");
                 assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
-                assert!(self.draining || *cause == AbortCause::Deadline || self.is_left(*attempt));
-                reach.hit(Mark::LastWaiterLeft);
+                self.check_abort(*attempt, *cause, reach);
                 self.called_back.insert(*attempt);
             }
             Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
@@ -157,10 +159,10 @@ impl Demand {
                 assert!(self.live.remove(flight), "{flight:?} ends once");
                 let ended = &self.flights[flight];
                 assert!(ended.waiters.is_empty(), "a flight ends when all have their answer");
-                let running = self.outstanding.keys().find(|attempt| attempt.flight == *flight);
-                let fine = running
-                    .is_none_or(|id| self.opened.contains(flight) || self.called_back.contains(id));
-                assert!(fine, "{running:?} runs for nobody");
+                let mut running = self.outstanding.keys().filter(|id| id.flight == *flight);
+                let idle = running.find(|id| !self.called_back.contains(id));
+                let fine = idle.is_none() || self.opened.contains(flight);
+                assert!(fine, "{idle:?} runs for nobody");
             }
         }
     }
@@ -216,10 +218,12 @@ impl Demand {
         onward: Option<&Target>,
         reach: &mut Reach,
     ) {
-        if self.outstanding.remove(&id).is_none() || !self.live.contains(&id.flight) {
+        let is_over = !self.live.contains(&id.flight) || self.called_back.contains(&id);
+        if self.outstanding.remove(&id).is_none() || is_over {
             return;
         }
         let Some(flight) = self.flights.get_mut(&id.flight) else { return };
+        flight.race.end(id.n, verdict, reach);
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 (flight.target, flight.tries, flight.has_result) = (target.clone(), 0, false);
@@ -251,6 +255,7 @@ impl Demand {
             n: 0,
             tries: 0,
             has_result: false,
+            race: Race::default(),
             redirected: false,
             stage: Stage::Queued,
             turns: None,
@@ -271,7 +276,7 @@ impl Demand {
     fn dispatch(&mut self, now: Instant, target: &Target, offer: &Offer, reach: &mut Reach) {
         let id = offer.attempt.flight;
         assert!(self.live.contains(&id), "nothing is sent for nobody");
-        assert!(!self.outstanding.keys().any(|other| other.flight == id), "one attempt at a time");
+        self.check_beside(offer);
         let lane_max = self.ceilings.get(&target.lane).copied().unwrap_or(1);
         assert!(self.running(&target.lane) < lane_max, "{} is full", target.lane);
         assert!((self.outstanding.len() as u64) < u64::from(self.global), "all slots are taken");
@@ -283,6 +288,8 @@ impl Demand {
         assert_eq!((offer.attempt.n, offer.resend), (flight.n + 1, flight.tries));
         flight.n += 1;
         flight.tries += 1;
+        flight.race.begin(offer);
+        assert!(!flight.streams || offer.beside.is_none(), "a stream is not hedged");
         flight.turns = None;
         reach.hit_if(Mark::AwaitedAskedAgain, self.awaiting.remove(&id));
         self.network.send(now, offer.attempt, &target.lane, reach);
@@ -296,6 +303,7 @@ impl Demand {
                 continue;
             }
             let Some((bound, seen)) = &mut flight.turns else { continue };
+            assert_eq!(offer.beside, None, "a hedge goes before nobody: {other:?} waits");
             let own = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.priority).max();
             passed_over |= own > Some(rank);
             *seen += u64::from(own < Some(rank));

@@ -8,9 +8,11 @@ use spillgate_core::breaker::options::{
 };
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightKey, HedgeDelay, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::event::BreakerMode;
+use spillgate_core::hedge::HedgeOptions;
 use spillgate_core::limit::{LimitKind, LimitOptions};
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
@@ -57,6 +59,7 @@ pub(crate) struct Wish {
     pub(crate) attempts_max: Option<u32>,
     pub(crate) breaker: BreakerUse,
     pub(crate) stream: bool,
+    pub(crate) hedge: HedgeUse,
     pub(crate) cancel_after: Option<u64>,
 }
 
@@ -112,6 +115,10 @@ impl Plan {
         };
         let bypasses = key.is_none() && chance(rng, 0.05);
         let breaker = if bypasses { BreakerUse::Bypassed } else { BreakerUse::Guarded };
+        let stream = key.is_none() && chance(rng, 0.15);
+        let soon = HedgeUse::after(Duration::from_millis(30));
+        let wished = pick(rng, &[HedgeUse::ByPolicy, HedgeUse::ByPolicy, HedgeUse::off(), soon]);
+        let hedge = if key.is_none() { wished } else { HedgeUse::ByPolicy };
         Wish {
             target,
             priority: Priority::ALL[usize::try_from(rng.below(4)).unwrap_or(0)],
@@ -120,7 +127,8 @@ impl Plan {
             repeat,
             attempts_max: (key.is_none() && chance(rng, 0.2)).then(|| pick(rng, &[1, 2, 6])),
             breaker,
-            stream: key.is_none() && chance(rng, 0.15),
+            stream,
+            hedge: if stream { HedgeUse::off() } else { hedge },
             cancel_after: chance(rng, 0.2).then(|| rng.below(3 * SECOND)),
         }
     }
@@ -138,6 +146,7 @@ impl Wish {
             attempts_max: None,
             breaker: BreakerUse::Guarded,
             stream: false,
+            hedge: HedgeUse::ByPolicy,
             cancel_after: None,
         }
     }
@@ -147,12 +156,14 @@ impl Wish {
             ticket,
             target: self.target.clone(),
             priority: self.priority,
+            caller: CallerKey(ticket.0 % 3),
             deadline,
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
             attempts_max: self.attempts_max,
             timeout: None,
             breaker: self.breaker,
+            hedge: self.hedge,
         }
     }
 }
@@ -160,9 +171,14 @@ impl Wish {
 pub(crate) fn target(lane: usize, kind: u64) -> Target {
     let host = lane_key(lane);
     match kind {
-        0 if lane < 2 => Target { lane: host, keeper: SHARED.into(), scope: SHARED.into() },
-        1 => Target { scope: format!("{host} /route").into(), keeper: host.clone(), lane: host },
-        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host },
+        0 if lane < 2 => {
+            Target { lane: host, keeper: SHARED.into(), scope: SHARED.into(), class: None }
+        }
+        1 => {
+            let scope = format!("{host} /route").into();
+            Target { scope, keeper: host.clone(), lane: host, class: None }
+        }
+        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host, class: None },
     }
 }
 
@@ -219,6 +235,7 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
+        hedge: hedge(rng),
         limit: LimitOptions {
             kind: pick(rng, &[LimitKind::Fixed, LimitKind::Vegas, LimitKind::Aimd]),
             floor: pick(rng, &[0, 1, 1, 2]),
@@ -226,6 +243,15 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
         ..HostPolicy::default()
     }
+}
+
+/// Off, or so eager that the few calls of a run earn some.
+fn hedge(rng: &mut Rng) -> Option<HedgeOptions> {
+    let delay = HedgeDelay::Fixed(Duration::from_millis(pick(rng, &[20, 100, 400])));
+    let delay = pick(rng, &[delay, delay, HedgeDelay::LiveP95]);
+    let (ratio, busy_max) = (pick(rng, &[0.1, 0.5]), pick(rng, &[0.7, 1.0]));
+    let options = HedgeOptions { delay, ratio, busy_max, ..HedgeOptions::default() };
+    pick(rng, &[None, Some(options), Some(options)])
 }
 
 /// One of these.

@@ -1,5 +1,7 @@
 //! The oracle beside the hosts: what may be on the wire, what a retry costs, what a server asked.
 
+mod hedges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -43,6 +45,9 @@ struct Keeper {
     tokens: f64,
     successes: u32,
     paid: u32,
+    /// First attempts, and what ran beside some of them.
+    firsts: u32,
+    hedges: u32,
 }
 
 /// What is known of a flight's attempts since its last redirect.
@@ -80,8 +85,10 @@ impl Supply {
                 keeper.judged.insert(*attempt, (evidence, cause));
                 keeper.breakers.hear(Heard::Settled(*attempt, evidence));
                 let hop = self.hops.entry(attempt.flight).or_default();
-                hop.last = Some(evidence.exposure);
-                hop.not_before = evidence.hint.filter(|hint| *hint > now);
+                if hop.hops == attempts[attempt].hop {
+                    hop.last = Some(evidence.exposure);
+                    hop.not_before = hop.not_before.max(evidence.hint);
+                }
             }
             Input::Abort { attempt, cause } => {
                 keeper.aborted.insert(*attempt);
@@ -133,7 +140,11 @@ impl Supply {
         assert!(hop.starts <= attempts_max.max(1), "{id:?} is one attempt too many");
         assert!(hop.not_before.is_none_or(|at| at <= now), "{id:?} starts before Retry-After");
         match (hop.last, offer.repeat) {
-            (None, _) => assert_eq!((offer.cost, hop.starts), (Cost::Free, 1)),
+            _ if offer.beside.is_some() => keeper.start_hedge(offer, probe, reach),
+            (None, _) => {
+                assert_eq!((offer.cost, hop.starts), (Cost::Free, 1));
+                keeper.firsts += 1;
+            }
             (Some(Exposure::MaybeSent), Repeat::Always) => {
                 keeper.paid += 1;
                 reach.hit(Mark::Retry);
@@ -251,6 +262,8 @@ impl Keeper {
             aborted: BTreeSet::new(),
             successes: 0,
             paid: 0,
+            firsts: 0,
+            hedges: 0,
         }
     }
 
@@ -305,6 +318,10 @@ impl Keeper {
                 reach.hit(Mark::RateGate);
             }
             Gate::Device => panic!("no host knows of the network"),
+            Gate::Hedge => {
+                assert!(offer.beside.is_some(), "only a hedge is refused as one");
+                reach.hit(Mark::HedgeRefused);
+            }
             Gate::Budget => reach.hit(Mark::BudgetGate),
             Gate::Breaker | Gate::Probe => {
                 self.breakers.refusal(now, &offer.scope, refusal, reach);

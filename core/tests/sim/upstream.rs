@@ -74,6 +74,8 @@ pub(crate) struct Attempt {
     /// Whether its connection is gone and its end is reported.
     pub(crate) settled: bool,
     pub(crate) onward: Option<Target>,
+    /// How many redirects its flight had followed.
+    pub(crate) hop: u32,
 }
 
 impl Weather {

@@ -47,6 +47,7 @@ impl World {
             called_back: false,
             settled: false,
             onward,
+            hop: self.supply.hops(id.flight),
         };
         assert!(self.attempts.insert(id, attempt).is_none(), "{id:?} is started twice");
         check_wire(&self.attempts, &self.demand, id);

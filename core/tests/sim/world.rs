@@ -224,6 +224,7 @@ impl World {
             | port::Input::Resize { .. }
             | port::Input::Drain
             | port::Input::Close
+            | port::Input::HedgeDue(_)
             | port::Input::Wake => None,
         };
         if let Some(lane) = met.filter(|lane| !self.coordinator.queue().has_lane(lane)) {
@@ -321,6 +322,10 @@ impl World {
                 self.start(host, attempt, until, probe);
             }
             host::Action::Cancel(attempt) => self.call_back(attempt),
+            host::Action::Hedge(attempt) => {
+                let message = Message::ToCoordinator(port::Input::HedgeDue(attempt));
+                self.send(to_coordinator, &message);
+            }
             host::Action::Report(attempt, verdict) => {
                 let tokens = self.hosts[host].tokens();
                 let reach = &mut self.reach;
@@ -329,7 +334,9 @@ impl World {
                     Verdict::Done(_) => self.attempts.get(&attempt).and_then(|a| a.onward.clone()),
                     Verdict::RetryAt(_) | Verdict::Refused(_) => None,
                 };
-                if onward.is_some() {
+                let hop = self.attempts.get(&attempt).map(|attempt| attempt.hop);
+                // Of two that point elsewhere the first is followed.
+                if onward.is_some() && hop == Some(self.supply.hops(attempt.flight)) {
                     self.supply.hop(attempt.flight);
                 }
                 let input = port::Input::Report { attempt, verdict, onward };
@@ -341,6 +348,9 @@ impl World {
                     let input = port::Input::LaneLimit { lane: lane_key(host), slots_max };
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
+            }
+            host::Action::Split(_) | host::Action::Merged(_) => {
+                unreachable!("these calls say what they share")
             }
             host::Action::Event(event) => {
                 self.supply.event(host, &event, &mut self.reach);

@@ -68,9 +68,11 @@ fn of_attempt(attempt: &AttemptRecord, at: &impl Fn(Instant) -> f64) -> Value {
         })),
         "request_bytes": attempt.request_bytes,
         "response_bytes": attempt.response_bytes,
+        "hedge": attempt.hedge,
         "probe": attempt.is_probe(),
         "generation": attempt.admission.and_then(|it| it.generation).map(|Generation(n)| n),
         "budget_left": attempt.admission.map(|admission| admission.tokens),
+        "chaos": attempt.chaos.as_deref(),
         "phases": phases.collect::<Vec<Value>>(),
     })
 }

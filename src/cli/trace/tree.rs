@@ -130,6 +130,10 @@ fn note(attempt: &AttemptRecord) -> String {
     if attempt.is_probe() {
         parts.push("probe".to_owned());
     }
+    if attempt.hedge {
+        parts.push("hedge".to_owned());
+    }
+    parts.extend(attempt.chaos.as_ref().map(|fault| format!("chaos: {fault}")));
     parts.join(", ")
 }
 

@@ -11,7 +11,7 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     2 | breaker = { failure_treshold = 5 }
       |             ^^^^^^^^^^^^^^^^
-    expected one of `kind`, `mode`, `failure_threshold`, `failure_rate`, `min_calls`, `window`, `window_calls`, `slow_call`, `slow_rate`, `slow_counted`, `reset_timeout`, `reset_growth`, `reset_timeout_max`, `reset_jitter`, `ramp`, `probes`, `success_threshold`, `probe_lease`, `half_open`, `ignore`
+    expected one of `kind`, `mode`, `failure_threshold`, `failure_rate`, `min_calls`, `window`, `window_calls`, `slow_call`, `slow_rate`, `slow_counted`, `reset_timeout`, `reset_growth`, `reset_timeout_max`, `reset_jitter`, `ramp`, `probes`, `success_threshold`, `probe_lease`, `half_open`, `ignore`, `learn`
     hint: did you mean `failure_threshold`?
     ");
     assert_snapshot!(refusal("[cache]\nmode = \"shared\"\n"), @r"
@@ -361,7 +361,7 @@ fn variables_are_named_and_their_near_misses_too() {
     let refusal = |name, value| with(Config::default(), &[(name, value)]).unwrap_err().to_string();
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLNE", "1s"), @r"
     SPILLGATE_DEFAULTS__DEADLNE: unknown key `deadlne`
-    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `coalesce`, `redirects`, `body_max`, `tls`
+    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `hedge`, `coalesce`, `redirects`, `body_max`, `tls`
     hint: did you mean `SPILLGATE_DEFAULTS__DEADLINE`?
     ");
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLINE", "10"), @r#"

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use spillgate_core::breaker::options::BreakerOptions;
-use spillgate_core::call::Repeat;
-use spillgate_core::hedge::{Hedge, HedgeDelay, HedgeOptions, Hedging};
+use spillgate_core::call::{HedgeDelay, Repeat};
+use spillgate_core::hedge::{Hedge, HedgeOptions, Hedging};
 use spillgate_core::policy::HostPolicy;
 
 use crate::simulate::agenda::Clock;
@@ -42,7 +42,8 @@ fn late_sends(lab: &Lab, seed: u64) -> f64 {
     upstream.failing = vec![1.0];
     let policy = HostPolicy { breaker: BreakerOptions::off(), ..lab.policy.clone() };
     let tally = world(lab, &policy, (16.0, seconds(120)), upstream, (1, seed));
-    let waits = tally.calls.iter().filter_map(|call| Some(call.started? - call.arrived));
+    let waits =
+        tally.calls.iter().filter_map(|call| Some(call.started?.saturating_sub(call.arrived)));
     let waits: Vec<Duration> = waits.collect();
     let late = waits.iter().filter(|wait| **wait + Duration::from_millis(300) > PATIENCE);
     percent(late.count(), waits.len())

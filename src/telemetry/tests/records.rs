@@ -138,6 +138,8 @@ fn attempt(
         }),
         request_bytes: Some(0),
         response_bytes: 512,
+        hedge: false,
+        chaos: None,
         admission: Some(admission),
         settlement: None,
         goes_on: false,

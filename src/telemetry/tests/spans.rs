@@ -132,6 +132,7 @@ fn attributes_follow_the_conventions() {
     ] {
         assert_eq!(attribute(first, key), Some(value), "{key}");
     }
+    assert_eq!(attribute(first, "spillgate.hedge"), None);
     assert_eq!(attribute(second, "spillgate.connection"), Some("reused".into()));
     for (key, value) in [
         ("spillgate.scope", Value::from("https://api.example.com:443")),
@@ -143,6 +144,14 @@ fn attributes_follow_the_conventions() {
     ] {
         assert_eq!(attribute(call, key), Some(value), "{key}");
     }
+}
+
+#[test]
+fn hedge_is_an_attempt_that_says_so() {
+    let spans = assemble(&single(|_, attempt| attempt.hedge = true));
+    let attempt = spans.iter().find(|span| span.span_kind == SpanKind::Client);
+    let hedge = attempt.and_then(|span| attribute(span, "spillgate.hedge"));
+    assert_eq!(hedge, Some(true.into()));
 }
 
 #[test]

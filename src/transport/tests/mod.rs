@@ -40,6 +40,7 @@ fn get(url: impl AsRef<str>) -> Outbound {
         body: OutboundBody::Empty,
         connect_timeout: PATIENCE,
         marks: PhaseMarks::new(Instant::now()),
+        way: Way::Usual,
     }
 }
 

@@ -12,17 +12,23 @@ pub(crate) struct NaiveQueue {
     pub(crate) waiting: Vec<Entry>,
     pub(crate) lanes: BTreeMap<usize, Lane>,
     pub(crate) queue_max: usize,
+    /// Who is next, for each lane and rank, and how often each passed over something older.
+    rings: BTreeMap<(usize, usize), Vec<(u64, u64)>>,
     turns: u64,
     arrivals: u64,
     now: Option<Instant>,
 }
 
-/// One that waits. Ranks are numbers, 0 the most urgent.
+/// A rank, 0 the most urgent, and a caller.
+pub(crate) type Standing = (usize, u64);
+
+/// One that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) flight: FlightId,
     pub(crate) lane: usize,
     pub(crate) rank: usize,
+    pub(crate) caller: u64,
     pub(crate) arrival: u64,
     since: Option<Instant>,
 }
@@ -33,13 +39,13 @@ pub(crate) struct Lane {
     pub(crate) slots: u32,
     pub(crate) held: Option<Instant>,
     passed: u64,
-    skipped: u64,
 }
 
 impl NaiveQueue {
     pub(crate) fn new(queue_max: usize) -> Self {
         let (waiting, lanes) = (Vec::new(), BTreeMap::new());
-        Self { waiting, lanes, queue_max, turns: 0, arrivals: 0, now: None }
+        let rings = BTreeMap::new();
+        Self { waiting, lanes, queue_max, rings, turns: 0, arrivals: 0, now: None }
     }
 
     pub(crate) fn set_lane(&mut self, lane: usize, slots: u32) {
@@ -67,43 +73,60 @@ impl NaiveQueue {
         }
     }
 
-    pub(crate) fn push(&mut self, flight: FlightId, lane: usize, rank: usize) -> Pushed {
+    pub(crate) fn push(&mut self, flight: FlightId, lane: usize, standing: Standing) -> Pushed {
         let mut pushed = Pushed::Queued;
         if self.waiting.len() >= self.queue_max {
-            let least = self.waiting.iter().map(|entry| entry.rank).max().unwrap_or(0);
-            let newest = self.waiting.iter().rposition(|entry| entry.rank == least);
-            let Some(newest) = newest.filter(|_| least > rank) else { return Pushed::Full };
-            pushed = Pushed::Shed(self.waiting.remove(newest).flight);
+            let Some(shed) = self.sheddable(standing) else { return Pushed::Full };
+            self.remove(shed);
+            pushed = Pushed::Shed(shed);
         }
-        self.pass(flight, lane, rank);
+        self.pass(flight, lane, standing);
         pushed
     }
 
-    pub(crate) fn pass(&mut self, flight: FlightId, lane: usize, rank: usize) {
+    pub(crate) fn pass(&mut self, flight: FlightId, lane: usize, standing: Standing) {
         self.arrivals += 1;
-        self.put_back(flight, lane, rank, self.arrivals);
+        self.insert(flight, lane, standing, (self.arrivals, self.now));
     }
 
-    pub(crate) fn put_back(&mut self, flight: FlightId, lane: usize, rank: usize, arrival: u64) {
-        self.lane(lane);
-        self.waiting.push(Entry { flight, lane, rank, arrival, since: self.now });
-        self.waiting.sort_by_key(|entry| entry.arrival);
+    /// It comes back as if it had never had its turn, and so does its caller.
+    pub(crate) fn put_back(
+        &mut self,
+        flight: FlightId,
+        lane: usize,
+        (rank, caller): Standing,
+        arrival: u64,
+    ) {
+        self.insert(flight, lane, (rank, caller), (arrival, self.now));
+        let ring = self.rings.entry((lane, rank)).or_default();
+        let at = ring.iter().position(|(other, _)| *other == caller).expect("it takes turns");
+        let own = ring.remove(at);
+        ring.insert(0, own);
     }
 
-    pub(crate) fn set_rank(&mut self, flight: FlightId, rank: usize) {
-        let now = self.now;
-        let entry = self.waiting.iter_mut().find(|entry| entry.flight == flight);
-        if let Some(entry) = entry.filter(|entry| entry.rank != rank) {
-            (entry.rank, entry.since) = (rank, now);
+    pub(crate) fn stand(&mut self, flight: FlightId, (rank, caller): Standing) {
+        let Some(entry) = self.waiting.iter().find(|entry| entry.flight == flight).copied() else {
+            return;
+        };
+        if (entry.rank, entry.caller) != (rank, caller) {
+            self.remove(flight);
+            let since = if entry.rank == rank { entry.since } else { self.now };
+            self.insert(flight, entry.lane, (rank, caller), (entry.arrival, since));
         }
     }
 
     pub(crate) fn remove(&mut self, flight: FlightId) {
-        self.waiting.retain(|entry| entry.flight != flight);
+        let at = self.waiting.iter().position(|entry| entry.flight == flight);
+        let Some(gone) = at.map(|at| self.waiting.remove(at)) else { return };
+        let (lane, rank, caller) = (gone.lane, gone.rank, gone.caller);
+        if self.of(lane, (rank, caller)).is_empty() {
+            let ring = self.rings.entry((lane, rank)).or_default();
+            ring.retain(|(other, _)| *other != caller);
+        }
     }
 
     /// The turn: of the oldest of the most urgent whose lanes have a slot, but one in ten of the
-    /// oldest of the less urgent; and the same again within the lane.
+    /// oldest of the less urgent; and the same again within the lane. There the callers go round.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let ready: Vec<Entry> = self.ready().collect();
         let best = ready.iter().map(|entry| entry.rank).min()?;
@@ -114,25 +137,20 @@ impl NaiveQueue {
             pick = first(&|entry| entry.rank > best).unwrap_or(pick);
         }
         self.turns += 1;
-        let lane = pick.lane;
+        let (lane, mut rank, mut may_press) = (pick.lane, pick.rank, true);
         let mine: Vec<Entry> = ready.into_iter().filter(|entry| entry.lane == lane).collect();
-        let peers: Vec<Entry> = mine.iter().filter(|e| e.rank == pick.rank).copied().collect();
-        let is_pressed = self.is_pressed(lane, pick.rank);
+        let less_urgent = mine.iter().find(|entry| entry.rank > rank);
         let known = self.lane(lane);
         known.running += 1;
-        if is_pressed && peers.len() > 1 {
-            known.skipped += 1;
-            if !known.skipped.is_multiple_of(10) {
-                pick = peers[peers.len() - 1];
-            }
-        }
-        let less_urgent = mine.iter().find(|entry| entry.rank > pick.rank);
-        if mine.iter().any(|entry| entry.rank < pick.rank) {
+        if mine.iter().any(|entry| entry.rank < rank) {
             known.passed = 0;
         } else if let Some(other) = less_urgent {
             known.passed += 1;
-            pick = if known.passed.is_multiple_of(10) { *other } else { pick };
+            if known.passed.is_multiple_of(10) {
+                (rank, may_press) = (other.rank, false);
+            }
         }
+        let pick = self.turn(lane, rank, may_press);
         self.remove(pick.flight);
         Some(pick)
     }
@@ -141,26 +159,86 @@ impl NaiveQueue {
         self.ready().next().is_none() && self.lanes.get(&lane).is_some_and(Lane::has_slot)
     }
 
-    pub(crate) fn ahead(&self, lane: usize, rank: usize) -> Option<usize> {
+    pub(crate) fn ahead(&self, lane: usize, (rank, caller): Standing) -> Option<usize> {
         self.lanes.get(&lane).filter(|lane| !lane.has_slot())?;
-        let own = !self.is_pressed(lane, rank);
-        let before = |entry: &&Entry| entry.rank < rank || (own && entry.rank == rank);
-        Some(self.waiting.iter().filter(|entry| entry.lane == lane).filter(before).count())
+        let in_lane = self.waiting.iter().filter(|entry| entry.lane == lane);
+        let more_urgent = in_lane.filter(|entry| entry.rank < rank).count();
+        let own = self.of(lane, (rank, caller));
+        let own = if self.is_pressed(&own) { 0 } else { own.len() };
+        let others = self.rings.get(&(lane, rank)).into_iter().flatten();
+        let others = others.filter(|(other, _)| *other != caller);
+        let before = others.map(|(other, _)| self.of(lane, (rank, *other)).len().min(own + 1));
+        Some(more_urgent + own + before.sum::<usize>())
     }
 
     fn ready(&self) -> impl Iterator<Item = Entry> {
         self.waiting.iter().filter(|entry| self.lanes[&entry.lane].has_slot()).copied()
     }
 
-    fn is_pressed(&self, lane: usize, rank: usize) -> bool {
-        let oldest = self.waiting.iter().find(|e| (e.lane, e.rank) == (lane, rank));
-        let since = oldest.and_then(|oldest| oldest.since);
-        let waited = self.now.zip(since).map(|(now, since)| now - since);
-        waited >= Some(Duration::from_secs(1))
+    fn insert(
+        &mut self,
+        flight: FlightId,
+        lane: usize,
+        (rank, caller): Standing,
+        (arrival, since): (u64, Option<Instant>),
+    ) {
+        self.lane(lane);
+        self.waiting.push(Entry { flight, lane, rank, caller, arrival, since });
+        self.waiting.sort_by_key(|entry| entry.arrival);
+        let ring = self.rings.entry((lane, rank)).or_default();
+        if !ring.iter().any(|(other, _)| *other == caller) {
+            ring.push((caller, 0));
+        }
+    }
+
+    /// The newest of the least urgent, of the caller with most of that; an equal yields only to a
+    /// caller that would still have less.
+    fn sheddable(&self, (rank, caller): Standing) -> Option<FlightId> {
+        let least = self.waiting.iter().map(|entry| entry.rank).max()?;
+        let crowd: Vec<Entry> =
+            self.waiting.iter().filter(|entry| entry.rank == least).copied().collect();
+        let of = |caller| crowd.iter().filter(|entry| entry.caller == caller).count();
+        let most = crowd.iter().map(|entry| of(entry.caller)).max()?;
+        let newest = crowd.iter().rfind(|entry| of(entry.caller) == most)?;
+        let yields = least > rank || (least == rank && most > of(caller) + 1);
+        yields.then_some(newest.flight)
+    }
+
+    /// Whose turn it is within a rank, and which of its own goes.
+    fn turn(&mut self, lane: usize, rank: usize, may_press: bool) -> Entry {
+        let ring = self.rings.get_mut(&(lane, rank)).expect("somebody waits");
+        ring.rotate_left(1);
+        let (caller, _) = *ring.last().expect("somebody waits");
+        let own = self.of(lane, (rank, caller));
+        if !may_press || own.len() < 2 || !self.is_pressed(&own) {
+            return own[0];
+        }
+        let (_, skipped) =
+            self.rings.get_mut(&(lane, rank)).and_then(|ring| ring.last_mut()).expect("it waits");
+        *skipped += 1;
+        if !skipped.is_multiple_of(10) {
+            return own[own.len() - 1];
+        }
+        let hopeful = own.iter().find(|entry| self.waited(entry) < Some(Duration::from_secs(5)));
+        *hopeful.unwrap_or(&own[0])
+    }
+
+    /// What a caller has waiting, the oldest first.
+    fn of(&self, lane: usize, (rank, caller): Standing) -> Vec<Entry> {
+        let is_own = |e: &&Entry| (e.lane, e.rank, e.caller) == (lane, rank, caller);
+        self.waiting.iter().filter(is_own).copied().collect()
+    }
+
+    fn is_pressed(&self, own: &[Entry]) -> bool {
+        own.first().and_then(|oldest| self.waited(oldest)) >= Some(Duration::from_secs(1))
+    }
+
+    fn waited(&self, entry: &Entry) -> Option<Duration> {
+        self.now.zip(entry.since).map(|(now, since)| now - since)
     }
 
     fn lane(&mut self, lane: usize) -> &mut Lane {
-        let unknown = Lane { running: 0, slots: 1, held: None, passed: 0, skipped: 0 };
+        let unknown = Lane { running: 0, slots: 1, held: None, passed: 0 };
         self.lanes.entry(lane).or_insert(unknown)
     }
 }
