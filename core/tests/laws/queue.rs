@@ -156,7 +156,7 @@ proptest! {
         for (n, (what, rank, ms)) in (0_u64..).zip(steps) {
             // What begins as a turn ends at once, so that the lane always has a slot.
             let steps = match what {
-                0 | 1 => vec![Step::Push(0, rank + 1), Step::Tick(ms)],
+                0 | 1 => vec![Step::Push(0, (rank + 1, n % 3)), Step::Tick(ms)],
                 _ => vec![Step::Pop, Step::Give(0)],
             };
             steps.iter().for_each(|step| pair.step(FlightId(n), step));
