@@ -165,8 +165,11 @@ fn no_retry(f: &mut fmt::Formatter<'_>, decision: &DecisionKind) -> fmt::Result 
     };
     let words = finality.words();
     match finality {
-        Finality::Settled | Finality::NotRepeatable | Finality::QueueFull => f.write_str(words)?,
-        Finality::DeviceOffline | Finality::BodyGone => f.write_str(words)?,
+        Finality::Settled
+        | Finality::NotRepeatable
+        | Finality::QueueFull
+        | Finality::DeviceOffline
+        | Finality::BodyGone => f.write_str(words)?,
         Finality::AttemptsSpent => {
             write!(f, "{words} ({})", Count(*attempts as usize, "attempt"))?;
         }

@@ -42,7 +42,8 @@ fn late_sends(lab: &Lab, seed: u64) -> f64 {
     upstream.failing = vec![1.0];
     let policy = HostPolicy { breaker: BreakerOptions::off(), ..lab.policy.clone() };
     let tally = world(lab, &policy, (16.0, seconds(120)), upstream, (1, seed));
-    let waits = tally.calls.iter().filter_map(|call| Some(call.started? - call.arrived));
+    let waits =
+        tally.calls.iter().filter_map(|call| Some(call.started?.saturating_sub(call.arrived)));
     let waits: Vec<Duration> = waits.collect();
     let late = waits.iter().filter(|wait| **wait + Duration::from_millis(300) > PATIENCE);
     percent(late.count(), waits.len())

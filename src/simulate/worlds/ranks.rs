@@ -122,7 +122,7 @@ mod tests {
         let crowded = world(&Lab::default(), 140.0, crowding, 1);
         let background = crowded.calls.iter().filter(|call| call.is(Priority::Background));
         let started = background.filter_map(|call| Some((call.arrived, call.started?)));
-        let waits = started.filter(|(_, at)| *at < LONG).map(|(came, at)| at - came);
+        let waits = started.filter(|(_, at)| *at < LONG).map(|(came, at)| at.saturating_sub(came));
         let (short, long): (Vec<Duration>, Vec<Duration>) =
             waits.partition(|wait| *wait <= Duration::from_secs(5));
         assert!(short.len() > 1_900, "{} were served", short.len());
