@@ -240,6 +240,8 @@ fn reqwest_of(config: &Config, mut options: TransportOptions) -> Result<Arc<dyn 
     // Fewer idle connections than slots, and most connects are for nothing.
     let slots = usize::try_from(config.limits.global).unwrap_or(usize::MAX);
     options.idle_connections_max = options.idle_connections_max.max(slots.min(IDLE_MAX));
+    let total = slots.saturating_mul(TURNS_MIN);
+    options.idle_connections_total_max = options.idle_connections_total_max.max(total);
     let transport = ReqwestTransport::new(&options).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         Error::new(ErrorKind::InvalidConfig, format!("{error}{}", cause.unwrap_or_default()))
@@ -282,3 +284,6 @@ const ENTRIES_MAX: usize = 16_384;
 
 /// Idle connections kept for a host, whatever the slots.
 const IDLE_MAX: usize = 1_024;
+
+/// Connections for each slot before the pool is emptied: else a burst would empty it for itself.
+const TURNS_MIN: usize = 4;

@@ -5,22 +5,22 @@
 mod answers;
 pub mod operators;
 mod redirects;
+mod residence;
 mod sharing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
-use spillgate_core::breaker::Stance;
+use actix::{Actor, Addr, Context, Handler, System};
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
 use spillgate_core::device::Sight;
-use spillgate_core::event::BreakerState;
-use spillgate_core::policy::HostPolicy;
+use spillgate_core::remnants::Remnants;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 use tokio::sync::oneshot;
 
@@ -31,7 +31,7 @@ use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
     Abort, Cancel, Demand, Dispatch, Drained, HedgeDue, HostLimit, Opened, Reply, Report,
-    ScopeOpened, Stop, Submit,
+    ScopeOpened, Submit,
 };
 use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;
@@ -43,6 +43,10 @@ pub struct Coordinator {
     machine: Machine,
     seams: Arc<Seams>,
     hosts: HashMap<HostKey, Owner>,
+    /// What is left of the breakers of hosts that were forgotten.
+    remnants: Remnants,
+    /// How hosts reach this actor.
+    demand: Option<Rc<Demand>>,
     callers: HashMap<Ticket, Caller>,
     works: HashMap<FlightId, Work>,
     streaming: HashMap<AttemptId, Streaming>,
@@ -67,6 +71,8 @@ impl Coordinator {
             machine: Machine::new(limits.global, limits.queue_max),
             seams,
             hosts: HashMap::new(),
+            remnants: Remnants::default(),
+            demand: None,
             callers: HashMap::new(),
             works: HashMap::new(),
             streaming: HashMap::new(),
@@ -79,78 +85,17 @@ impl Coordinator {
     /// Takes a call that passed the door.
     fn admit(&mut self, ctx: &mut Context<Self>, call: Prepared, reply: Reply) {
         let Prepared { spec, order, once, origin, breaker } = call;
-        self.meet(ctx, &order.host, &spec.target);
         let target = spec.target.clone();
+        if let Err(no_room) = self.meet(ctx, &order.host, &target) {
+            let caller = Caller { origin, reply: Some(reply), luggage: None, leader: None };
+            return self.turn_away(caller, no_room);
+        }
         let luggage = Some(Luggage { order, target, once, breaker });
         let caller = Caller { origin, reply: Some(reply), luggage, leader: None };
         self.callers.insert(spec.ticket, caller);
         let lane = spec.target.lane.clone();
         self.step(ctx, Input::Submit(spec));
         self.publish_lane(&lane);
-    }
-
-    /// Makes lane and actors for a target that is new.
-    fn meet(&mut self, ctx: &mut Context<Self>, name: &HostName, target: &Target) {
-        if !self.machine.queue().has_lane(&target.lane) {
-            let policy = self.seams.plan.load().host(name);
-            let slots_max = policy.concurrency;
-            self.make_room(target);
-            self.seams.registry.add_host(&target.lane);
-            self.make_host(ctx, &target.lane, Some(name.clone()), policy);
-            self.machine
-                .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
-        }
-        if !self.hosts.contains_key(&target.keeper) {
-            self.make_room(target);
-            self.make_keeper(ctx, &target.keeper);
-        }
-    }
-
-    fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
-        // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
-        let policy = self.seams.plan.load().shared_scope();
-        self.make_host(ctx, keeper, None, policy);
-        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
-        self.seams.registry.publish(keeper, keeper, state, stance);
-    }
-
-    fn make_host(
-        &mut self,
-        ctx: &mut Context<Self>,
-        key: &HostKey,
-        name: Option<HostName>,
-        policy: HostPolicy,
-    ) {
-        let own = ctx.address();
-        let demand = Demand {
-            report: own.clone().recipient().downgrade(),
-            opened: own.clone().recipient().downgrade(),
-            scope_opened: own.clone().recipient().downgrade(),
-            host_limit: own.clone().recipient().downgrade(),
-            hedge_due: own.recipient().downgrade(),
-        };
-        let idle = Arc::new(AtomicBool::new(true));
-        let publishes = (demand, idle.clone());
-        let host = Host::new(key.clone(), policy, self.seams.clone(), publishes);
-        self.hosts.insert(key.clone(), Owner { addr: host.start(), name, idle });
-    }
-
-    /// Forgets a host that nothing is known of but its name, when there are too many; `target` is
-    /// about to be used. O(flights + hosts), once a new host beyond the limit.
-    fn make_room(&mut self, target: &Target) {
-        if self.hosts.len() < self.seams.plan.load().limits().hosts_max {
-            return;
-        }
-        let targets = self.machine.targets().chain([target]);
-        let used: HashSet<&HostKey> = targets.flat_map(|t| [&t.lane, &t.keeper]).collect();
-        let mut hosts = self.hosts.iter();
-        let unused = hosts.find(|(key, owner)| owner.idle.load(Relaxed) && !used.contains(key));
-        let Some(key) = unused.map(|(key, _)| key.clone()) else { return };
-        if let Some(owner) = self.hosts.remove(&key) {
-            owner.addr.do_send(Stop);
-        }
-        self.seams.registry.drop_host(&key);
-        self.machine.handle(Instant::now(), Input::DropLane(key));
     }
 
     /// Hands the machine one input and does what follows from it.
@@ -325,9 +270,12 @@ impl Handler<Report> for Coordinator {
                 onward = work.redirect(now, &self.seams);
             }
         }
-        let onward = onward.map(|(name, target)| {
-            self.meet(ctx, &name, &target);
-            target
+        let onward = onward.and_then(|(name, target)| {
+            let met = self.meet(ctx, &name, &target);
+            if let (Err(_), Some(work)) = (met, self.works.get_mut(&attempt.flight)) {
+                work.stranded();
+            }
+            met.is_ok().then_some(target)
         });
         self.step(ctx, Input::Report { attempt, verdict, onward });
         if let Some(lane) = lane {

@@ -1,5 +1,7 @@
 //! The message a caller sends: one HTTP request and how it wants it treated.
 
+mod treatment;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use futures_util::Stream;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse, Priority, ScopeKey, Ticket};
+use spillgate_core::call::{BreakerUse, HedgeUse, Priority, ScopeKey, Ticket};
 use url::Url;
 
 use crate::address;
@@ -301,54 +303,6 @@ impl Fetch {
     /// Sends the key with all attempts, which makes any method repeatable.
     pub fn idempotency_key(self, key: Key) -> Self {
         self.secret_header(HeaderName::from_static("idempotency-key"), key.0)
-    }
-
-    /// Allows this many retries, each an attempt beyond the first.
-    pub fn retries(mut self, retries: u32) -> Self {
-        self.wishes.attempts_max = Some(retries.saturating_add(1));
-        self
-    }
-
-    /// Sends it once.
-    pub fn no_retry(mut self) -> Self {
-        self.wishes.repeat = RepeatWish::Forbidden;
-        self
-    }
-
-    /// Says that sending it twice does no harm, whatever the method.
-    pub fn allow_retry(mut self) -> Self {
-        self.wishes.repeat = RepeatWish::Allowed;
-        self
-    }
-
-    /// Never shares another call's answer.
-    pub fn no_coalesce(mut self) -> Self {
-        self.wishes.sharing = Sharing::Alone;
-        self
-    }
-
-    /// Neither asks nor tells the breaker.
-    pub fn no_breaker(mut self) -> Self {
-        self.wishes.breaker = BreakerUse::Bypassed;
-        self
-    }
-
-    /// Says whether a slow attempt gets a second one beside it, and when.
-    pub fn hedge(mut self, hedge: impl Into<HedgeUse>) -> Self {
-        self.wishes.hedge = hedge.into();
-        match self.wishes.hedge {
-            HedgeUse::On(HedgeDelay::Fixed(delay)) if delay.is_zero() => {
-                self.spoil("a hedge after 0s sends everything twice; expected more than zero")
-            }
-            HedgeUse::On(_) | HedgeUse::Off | HedgeUse::ByPolicy => self,
-        }
-    }
-
-    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
-    /// joined, and shows every decision in the call's span.
-    pub fn explain(mut self) -> Self {
-        self.wishes.explains = true;
-        self
     }
 
     /// Makes a span of the caller's the parent of the call's span.

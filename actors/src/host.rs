@@ -1,12 +1,13 @@
 //! The actor of one host: owns its breakers, slots, pace and budget, and starts its attempts.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
@@ -22,8 +23,8 @@ use tokio::sync::oneshot;
 use crate::attempt::{self, Run};
 use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HedgeDue, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled,
-    Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, Inherit, Left, NewPolicy, Operate, Report,
+    ScopeOpened, Settled, Stop,
 };
 use crate::order::{Outturn, Trial};
 use crate::phases::{Mark, PhaseMarks};
@@ -40,7 +41,7 @@ pub(crate) struct Host {
     seams: Arc<Seams>,
     /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
     card: Option<Arc<HostCard>>,
-    demand: Demand,
+    demand: Rc<Demand>,
     /// Tells the coordinator whether nothing would be lost by forgetting this host.
     idle: Arc<AtomicBool>,
     /// The breakers that the configuration gives routes of their own, as last heard.
@@ -78,7 +79,7 @@ impl Host {
         key: HostKey,
         policy: HostPolicy,
         seams: Arc<Seams>,
-        (demand, idle): (Demand, Arc<AtomicBool>),
+        (demand, idle): (Rc<Demand>, Arc<AtomicBool>),
     ) -> Self {
         let card = seams.registry.host(&key);
         let rng = Rng::new(
@@ -252,6 +253,23 @@ impl Host {
         card.tokens_milli.store(milli as u64, Relaxed);
     }
 
+    /// Takes back what is published of breakers that are closed, and hands over what is left of the
+    /// others; their cards go on refusing.
+    fn leave(&self) {
+        let closed = |scope: &ScopeKey| {
+            let breaker = self.machine.scopes().breaker(scope);
+            breaker.is_none_or(|breaker| breaker.remnant().is_none())
+        };
+        let all = self.machine.scopes().iter().map(Breaker::scope).chain([&self.key]);
+        all.filter(|scope| closed(scope)).for_each(|scope| self.seams.registry.drop_scope(scope));
+        let scopes: Vec<_> = self.machine.scopes().remnants().collect();
+        if !scopes.is_empty()
+            && let Some(coordinator) = self.demand.left.upgrade()
+        {
+            coordinator.do_send(Left { keeper: self.key.clone(), scopes });
+        }
+    }
+
     /// Takes the options of a route that are new; until they change, an operator's own hold.
     fn configure_route(
         &mut self,
@@ -298,6 +316,10 @@ impl Actor for Host {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Its only senders are the coordinator and at most one task an attempt: bounded by both.
         ctx.set_mailbox_capacity(0);
+        if self.card.is_none() && self.seams.registry.scope(&self.key).is_none() {
+            let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+            self.seams.registry.publish(&self.key, &self.key, state, stance);
+        }
     }
 }
 
@@ -378,11 +400,21 @@ impl Handler<NewPolicy> for Host {
     }
 }
 
+impl Handler<Inherit> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Inherit(scopes): Inherit, ctx: &mut Self::Context) {
+        for (scope, remnant) in scopes {
+            self.step(ctx, Input::Resume(scope, remnant));
+        }
+    }
+}
+
 impl Handler<Stop> for Host {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        use actix::ActorContext as _;
+        self.leave();
         ctx.stop();
     }
 }

@@ -38,6 +38,7 @@ mod route_class;
 pub mod seams;
 pub mod snapshot;
 mod system;
+mod table;
 mod timer;
 mod trace_ids;
 pub mod transport;

@@ -7,6 +7,8 @@
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
 //! a limit moves: Host -> HostLimit -> Coordinator
 //! an attempt is slow: Host -> HedgeDue -> Coordinator -> Dispatch
+//! a host is forgotten: Coordinator -> Stop -> Host -> Left -> Coordinator
+//! and comes again: Coordinator -> Inherit -> Host
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -20,6 +22,7 @@ use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::breaker::remnant::Remnant;
 use spillgate_core::call::{AttemptId, HostKey, ScopeKey, Ticket};
 use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
@@ -139,6 +142,19 @@ pub(crate) struct HedgeDue {
     pub(crate) attempt: AttemptId,
 }
 
+/// A host that is forgotten leaves the breakers that are not closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Left {
+    pub(crate) keeper: HostKey,
+    pub(crate) scopes: Vec<(ScopeKey, Remnant)>,
+}
+
+/// What the host had left when it was forgotten.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Inherit(pub(crate) Vec<(ScopeKey, Remnant)>);
+
 /// A host's way back to its coordinator; weak, or the two would keep each other alive.
 #[derive(Clone)]
 pub(crate) struct Demand {
@@ -147,6 +163,7 @@ pub(crate) struct Demand {
     pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
     pub(crate) host_limit: WeakRecipient<HostLimit>,
     pub(crate) hedge_due: WeakRecipient<HedgeDue>,
+    pub(crate) left: WeakRecipient<Left>,
 }
 
 /// Asks for the published state of everything.

@@ -1,28 +1,27 @@
 //! What the world may read of the actors' state without asking them.
 //!
-//! Cards hold atomics that only actors write, on the shard's one thread; the maps are replaced
-//! whole. A caller finds in nanoseconds that a circuit is open, where a message would cost
+//! Cards hold atomics that only actors write, on the shard's one thread; the tables are
+//! replaced in parts. A caller finds in nanoseconds that a circuit is open, where a message would cost
 //! half a microsecond and a wake-up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use spillgate_core::breaker::Stance;
 use spillgate_core::call::{HostKey, Priority, ScopeKey};
 use spillgate_core::event::BreakerState;
 use spillgate_core::outcome::Outcome;
 
 use crate::order::Trial;
+use crate::table::{Card, Table};
 
 /// The published state of one client.
 #[derive(Debug)]
 pub struct Registry {
     epoch: Instant,
-    hosts: ArcSwap<HashMap<HostKey, Arc<HostCard>>>,
-    scopes: ArcSwap<HashMap<ScopeKey, Arc<ScopeCard>>>,
+    hosts: Table<HostCard>,
+    scopes: Table<ScopeCard>,
     /// Calls inside the client.
     pub calls: AtomicUsize,
     /// Calls answered, whatever with.
@@ -88,8 +87,8 @@ impl Registry {
     pub(crate) fn new() -> Self {
         Self {
             epoch: Instant::now(),
-            hosts: ArcSwap::default(),
-            scopes: ArcSwap::default(),
+            hosts: Table::new(),
+            scopes: Table::new(),
             calls: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
             coalesced: AtomicU64::new(0),
@@ -101,29 +100,27 @@ impl Registry {
 
     /// How a scope's breaker stands; one that is not published admits.
     pub fn stance(&self, scope: &str) -> Stance {
-        let scopes = self.scopes.load();
-        let Some(card) = scopes.get(scope) else { return Stance::Admitting };
-        card.stance()
+        self.scopes.look(scope, |card| card.stance()).unwrap_or(Stance::Admitting)
     }
 
     /// A scope's breaker, if it was ever configured or open, or is a host's own.
     pub fn scope(&self, scope: &str) -> Option<Arc<ScopeCard>> {
-        self.scopes.load().get(scope).cloned()
+        self.scopes.get(scope)
     }
 
     /// All published breakers.
     pub fn scopes(&self) -> Vec<Arc<ScopeCard>> {
-        self.scopes.load().values().cloned().collect()
+        self.scopes.all()
     }
 
     /// A host's card.
     pub fn host(&self, key: &str) -> Option<Arc<HostCard>> {
-        self.hosts.load().get(key).cloned()
+        self.hosts.get(key)
     }
 
     /// All hosts' cards.
     pub fn hosts(&self) -> Vec<Arc<HostCard>> {
-        self.hosts.load().values().cloned().collect()
+        self.hosts.all()
     }
 
     /// Counts an attempt that goes out.
@@ -139,35 +136,17 @@ impl Registry {
 
     /// Publishes a host.
     pub(crate) fn add_host(&self, key: &HostKey) {
-        let card = Arc::new(HostCard::new(key.clone()));
-        self.hosts.rcu(|hosts| {
-            let mut hosts = HashMap::clone(hosts);
-            hosts.insert(key.clone(), card.clone());
-            hosts
-        });
+        self.hosts.insert(&Arc::new(HostCard::new(key.clone())));
     }
 
-    /// Forgets a host and its breakers.
+    /// Forgets a host; what is published of its breakers stays.
     pub(crate) fn drop_host(&self, key: &HostKey) {
-        self.hosts.rcu(|hosts| {
-            let mut hosts = HashMap::clone(hosts);
-            hosts.remove(key);
-            hosts
-        });
-        self.scopes.rcu(|scopes| {
-            let mut scopes = HashMap::clone(scopes);
-            scopes.retain(|_, card| card.keeper != *key);
-            scopes
-        });
+        self.hosts.remove(key);
     }
 
-    /// Forgets a breaker.
+    /// Forgets a scope's breaker.
     pub(crate) fn drop_scope(&self, scope: &ScopeKey) {
-        self.scopes.rcu(|scopes| {
-            let mut scopes = HashMap::clone(scopes);
-            scopes.remove(scope);
-            scopes
-        });
+        self.scopes.remove(scope);
     }
 
     /// Publishes how a scope's breaker stands.
@@ -199,11 +178,7 @@ impl Registry {
             state: AtomicU8::new(BreakerState::Closed as u8),
             refuses_until: AtomicU64::new(ADMITS),
         });
-        self.scopes.rcu(|scopes| {
-            let mut scopes = HashMap::clone(scopes);
-            scopes.insert(scope.clone(), card.clone());
-            scopes
-        });
+        self.scopes.insert(&card);
         card
     }
 }
@@ -282,6 +257,18 @@ impl HostCard {
             Outcome::Failure => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
             Outcome::Neutral(_) => {}
         }
+    }
+}
+
+impl Card for HostCard {
+    fn name(&self) -> &str {
+        &self.key
+    }
+}
+
+impl Card for ScopeCard {
+    fn name(&self) -> &str {
+        &self.scope
     }
 }
 

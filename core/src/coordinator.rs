@@ -12,6 +12,7 @@ mod patience;
 pub mod port;
 mod racing;
 mod refusals;
+mod residence;
 mod sending;
 mod sleep;
 mod standing;
@@ -32,6 +33,7 @@ use crate::device::Device;
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
 use crate::race::Ending;
+use crate::residents::Residents;
 use crate::slots::Slots;
 use crate::verdict::{AbortCause, Cost, Finality, Gate, Grounds, Retry, Verdict};
 
@@ -47,6 +49,7 @@ pub struct Coordinator {
     awaiting: Awaiting,
     foresight: Foresight,
     device: Device,
+    residents: Residents,
     /// Attempts on the wire, with the target whose lane and slot they hold.
     running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
@@ -73,6 +76,7 @@ impl Coordinator {
             awaiting: Awaiting::default(),
             foresight: Foresight::default(),
             device: Device::default(),
+            residents: Residents::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -93,17 +97,17 @@ impl Coordinator {
                 self.report(now, attempt, verdict, onward);
             }
             Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
-            Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
+            Input::Lane { lane, slots_max } => {
+                self.queue.set_lane(&lane, slots_max);
+                self.residents.settle(&lane);
+            }
+            Input::Keeper(keeper) => self.residents.settle(&keeper),
             Input::LaneLimit { lane, slots_max } => {
                 if self.queue.has_lane(&lane) {
                     self.queue.set_lane(&lane, slots_max);
                 }
             }
-            Input::DropLane(lane) => {
-                self.queue.drop_lane(&lane);
-                self.foresight.forget(&lane);
-                self.device.forget(&lane);
-            }
+            Input::DropLane(lane) => self.drop_lane(&lane),
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
                 self.queue.set_max(queue_max);
@@ -145,6 +149,7 @@ impl Coordinator {
         self.patience.begin(ticket, spec.deadline);
         match self.flights.enter(now, spec) {
             Entry::Began(flight) => {
+                self.residents.hold(&spec.target);
                 self.actions.push_back(Action::Begin(flight, ticket));
                 match self.too_late_at(now, flight) {
                     Some(until) => self.fail(flight, Gate::Slot, Some(until)),
@@ -196,6 +201,7 @@ impl Coordinator {
         self.unprobe(now, attempt);
         self.global.give();
         self.queue.give(&target.lane);
+        self.residents.release(&target);
         if !matches!(verdict, Verdict::Refused(_)) {
             self.foresight.record(&target.lane, now.saturating_duration_since(at));
             self.rouse(&target.scope);
@@ -207,6 +213,8 @@ impl Coordinator {
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 // What points elsewhere is no answer: a refusal of the next hop is told as such.
+                self.residents.release(&flight.target);
+                self.residents.hold(&target);
                 (flight.target, flight.tries, flight.has_result) = (target, 0, false);
                 flight.cost = Cost::Free;
                 self.enqueue(id);
@@ -309,11 +317,12 @@ impl Coordinator {
 
     fn forget_flight(&mut self, id: FlightId) -> Vec<Ticket> {
         self.queue.remove(id);
-        if let Some(flight) = self.flights.of(id)
-            && let Stage::Sleeping(at) = flight.stage
-        {
-            self.sleepers.remove(&(at, id));
-            self.awaiting.end(&flight.target.scope, id);
+        if let Some(flight) = self.flights.of(id) {
+            self.residents.release(&flight.target);
+            if let Stage::Sleeping(at) = flight.stage {
+                self.sleepers.remove(&(at, id));
+                self.awaiting.end(&flight.target.scope, id);
+            }
         }
         self.flights.end(id)
     }

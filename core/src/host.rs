@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::allowance::{Allowances, QuotaUse};
 use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
+use crate::breaker::remnant::Remnant;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
@@ -55,6 +56,8 @@ pub enum Input {
     },
     /// An operator speaks.
     Command(Command),
+    /// A scope was forgotten while it was not closed; ignored if it was needed since.
+    Resume(ScopeKey, Remnant),
     /// New numbers; state stays.
     Reload(Box<HostPolicy>),
     /// Time has passed.
@@ -130,7 +133,7 @@ pub struct Host {
     latencies: Latencies,
     budget: Budget,
     hedges: Hedges,
-    running: BTreeMap<AttemptId, Running>,
+    running: BTreeMap<AttemptId, Box<Running>>,
     actions: VecDeque<Action>,
     last_serial: u64,
     rng: Rng,
@@ -176,6 +179,7 @@ impl Host {
             Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
             Input::Abort { attempt, cause } => self.abort(attempt, cause),
             Input::Command(command) => self.command(now, command),
+            Input::Resume(scope, remnant) => self.scopes.resume(&scope, remnant),
             Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }
@@ -311,7 +315,7 @@ impl Host {
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
         let hedge_due = self.begin_hedging(now, offer);
-        self.running.insert(attempt, Running { hedge_due, ..running });
+        self.running.insert(attempt, Box::new(Running { hedge_due, ..running }));
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 

@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(bench.learning.next_rejoin(), None, "its breaker is open");
         assert!(bench.rejoin(true).is_empty());
         let due = bench.learning.next_rejoin().expect("it is well");
-        bench.now += Duration::from_secs(299);
+        bench.now = due.checked_sub(Duration::from_secs(1)).unwrap();
         assert!(bench.rejoin(true).is_empty());
         bench.now = due;
         assert_eq!(bench.rejoin(true), ["dead".into()]);

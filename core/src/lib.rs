@@ -33,6 +33,8 @@ pub mod queue;
 pub mod quota;
 pub mod race;
 pub mod rate;
+pub mod remnants;
+pub mod residents;
 pub mod rng;
 pub mod scopes;
 pub mod slots;

@@ -141,8 +141,8 @@ impl Queue {
     /// Forgets a lane that holds nothing; a busy one stays.
     pub fn drop_lane(&mut self, lane: &HostKey) {
         if self.lanes.get(lane).is_some_and(Lane::is_idle) {
-            self.lanes.remove(lane);
-            self.holds.retain(|(_, held)| held != lane);
+            let held = self.lanes.remove(lane).and_then(|known| known.held);
+            held.map(|until| self.holds.remove(&(until, lane.clone())));
         }
     }
 

@@ -11,6 +11,7 @@ mod head;
 mod incoming;
 pub(crate) mod options;
 mod outgoing;
+mod pools;
 mod resolve;
 mod tls;
 
@@ -29,14 +30,13 @@ use spillgate_actors::transport::{
 };
 use url::Url;
 
-use self::connect::ConnectLayer;
 use self::connections::ConnectionTable;
 use self::current::{REQUESTER, Requester};
 use self::decode::Growth;
 use self::incoming::{NotingRead, RawBody};
 use self::options::{Protocols, TransportOptions, TransportSetupError};
 use self::outgoing::NotingBody;
-use self::resolve::{Preferred, SystemResolver};
+use self::pools::Pools;
 
 /// Sends requests with reqwest.
 ///
@@ -57,9 +57,7 @@ pub struct ReqwestTransport {
 }
 
 struct Inner {
-    client: reqwest::Client,
-    /// Sends each request over a connection of its own.
-    apart: reqwest::Client,
+    pools: Pools,
     options: TransportOptions,
     connections: Arc<ConnectionTable>,
     requesters: AtomicU64,
@@ -70,14 +68,10 @@ impl ReqwestTransport {
     /// Builds a transport. Reads the root certificates, which takes some milliseconds.
     pub fn new(options: &TransportOptions) -> Result<Self, TransportSetupError> {
         let connections = Arc::new(ConnectionTable::default());
-        let tls = tls::client_config(options)?;
-        let preferred = Arc::default();
-        let make = |way| client(options, tls.clone(), &connections, (way, &preferred));
-        let (client, apart) = (make(Way::Usual)?, make(Way::Apart)?);
+        let pools = Pools::new(options, &connections)?;
         let options = options.clone();
         let (requesters, origins) = (AtomicU64::new(0), RandomState::new());
-        let inner = Inner { client, apart, options, connections, requesters, origins };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(Inner { pools, options, connections, requesters, origins }) })
     }
 }
 
@@ -92,48 +86,6 @@ impl fmt::Debug for ReqwestTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReqwestTransport").field("options", &self.inner.options).finish()
     }
-}
-
-fn client(
-    options: &TransportOptions,
-    tls: rustls::ClientConfig,
-    connections: &Arc<ConnectionTable>,
-    (way, preferred): (Way, &Arc<Preferred>),
-) -> Result<reqwest::Client, TransportSetupError> {
-    let header_bytes_max = u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX);
-    let mut builder = reqwest::Client::builder()
-        .retry(reqwest::retry::never())
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .user_agent(&options.user_agent)
-        // None turns the pool off, for HTTP/2 too.
-        .pool_max_idle_per_host(match way {
-            Way::Usual => options.idle_connections_max,
-            Way::Apart => 0,
-        })
-        .pool_idle_timeout(options.idle_timeout)
-        // Above its own limit h2 reports a broken protocol; ours below it reports the size.
-        .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
-        .tls_backend_preconfigured(tls)
-        .dns_resolver(SystemResolver::new(way, Arc::clone(preferred)))
-        .connector_layer(ConnectLayer {
-            connections: Arc::clone(connections),
-            gate: Arc::default(),
-        });
-    if options.header_fields_max > HYPER_FIELDS_MAX {
-        builder = builder.http1_max_headers(options.header_fields_max);
-    }
-    builder = match options.protocols {
-        Protocols::Negotiated => builder,
-        Protocols::Http1 => builder.http1_only(),
-        Protocols::Http2PriorKnowledge => builder.http2_prior_knowledge(),
-    };
-    if let Some(url) = &options.proxy {
-        let proxy = reqwest::Proxy::all(url.clone());
-        builder = builder.proxy(proxy.map_err(|e| TransportSetupError::Proxy(e.without_url()))?);
-    }
-    builder.build().map_err(|error| TransportSetupError::Client(error.without_url()))
 }
 
 impl Inner {
@@ -151,10 +103,7 @@ impl Inner {
         let marks_of_requester = Arc::clone(&marks);
         let requester =
             Requester { number, marks: marks_of_requester, connect_timeout, negotiates_with };
-        let client = match way {
-            Way::Usual => &self.client,
-            Way::Apart => &self.apart,
-        };
+        let client = self.pools.client(way);
         let answer = REQUESTER.scope(requester, client.execute(request)).await;
         let answer = answer.map_err(|error| errors::of_exchange(error, &marks))?;
         marks.note(Mark::Head);
@@ -221,9 +170,6 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &OutboundBody) {
         OutboundBody::Stream(_) => {}
     }
 }
-
-/// Fields that hyper parses without allocating, and refuses above.
-const HYPER_FIELDS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spillgate::testing::{Drill, Received};
+use spillgate::testing::Drill;
 use spillgate::{CancellationToken, Client, ErrorKind, Hedge, HedgeOptions, Key, RequestBuilder};
 
 use crate::bench::{PATIENCE, answer, at_rest, client, error, eventually, hits, quick, spawn};
@@ -24,8 +24,12 @@ async fn slow_first_attempt_loses_to_its_hedge_and_its_connection_is_closed() {
         assert!(told.iter().any(|told| told == line), "{told:#?}");
     }
     eventually("the loser's connection is closed", || drill.aborted(SLOW_ONCE) == 1).await;
-    let connections = drill
-        .read(|ledger| ledger.requests_at(SLOW_ONCE).map(Received::connection).collect::<Vec<_>>());
+    let mut connections = Vec::new();
+    drill.read(|ledger| {
+        for request in ledger.requests_at(SLOW_ONCE) {
+            connections.push(request.connection());
+        }
+    });
     assert_ne!(connections[0], connections[1], "a hedge has a connection of its own");
     at_rest(&client).await;
     let host = &client.snapshot().hosts[0];

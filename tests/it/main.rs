@@ -18,6 +18,7 @@ mod command;
 mod commands;
 mod deadlines;
 mod demo;
+mod distinct_hosts;
 mod door;
 mod downloads;
 mod examples;

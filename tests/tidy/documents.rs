@@ -146,6 +146,7 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("limits.calls", limits.calls_max.into()),
         ("limits.hosts", limits.hosts_max.into()),
         ("transport.idle_connections_max", transport.idle_connections_max.into()),
+        ("transport.idle_connections_total_max", transport.idle_connections_total_max.into()),
         ("transport.idle_timeout", transport.idle_timeout.into()),
         ("transport.header_bytes_max", transport.header_bytes_max.into()),
         ("transport.header_fields_max", transport.header_fields_max.into()),

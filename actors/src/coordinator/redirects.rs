@@ -84,6 +84,11 @@ impl Work {
         Some((host, self.target.clone()))
     }
 
+    /// The next hop's host finds no room.
+    pub(super) fn stranded(&mut self) {
+        self.fail(ErrorKind::Overloaded, None);
+    }
+
     fn fail(&mut self, kind: ErrorKind, refusal: Option<RedirectRefusal>) {
         let mut failure =
             TransportError { kind, exposure: Exposure::MaybeSent, phase: None, source: None };

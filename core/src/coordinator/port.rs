@@ -48,6 +48,8 @@ pub enum Input {
         /// How many.
         slots_max: u32,
     },
+    /// A scope that hosts share has got a keeper.
+    Keeper(HostKey),
     /// A host bears that many attempts at the moment; ignored if it is not known.
     LaneLimit {
         /// Which host.
@@ -55,7 +57,7 @@ pub enum Input {
         /// How many.
         slots_max: u32,
     },
-    /// A host is not needed any more; ignored while it is busy.
+    /// A host or a keeper is not needed any more; ignored while it is busy.
     DropLane(HostKey),
     /// New bounds; who waits or runs stays.
     Resize {

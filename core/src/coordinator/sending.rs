@@ -67,6 +67,7 @@ impl Coordinator {
         debug_assert_eq!(taking, Taking::Taken, "a free slot was seen");
         self.serial += 1;
         let offer = Offer { serial: self.serial, ..offer };
+        self.residents.hold(&target);
         self.running.insert(offer.attempt, Sent { target: target.clone(), at: now });
         self.actions.push_back(Action::Dispatch(target, offer));
     }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::call::{BreakerUse, CallerKey, FlightKey, HedgeUse, HostKey, Priority, Repeat};
-use crate::coordinator::refusals::SLOT_PAUSE;
 use crate::verdict::{Grounds, Offer, Refusal};
 
 /// A coordinator with its clock, and all it ever wanted.
@@ -340,16 +339,6 @@ fn doubled_and_late_messages_are_harmless() {
     bench.handle(Input::Cancel(Ticket(1)));
     assert_eq!(bench.answers(1).len(), 1);
     assert!(bench.machine.is_idle());
-}
-
-#[test]
-fn host_without_a_slot_is_asked_again_a_little_later() {
-    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
-    let offer = bench.call();
-    assert!(bench.refuse(offer.attempt, Gate::Slot, None).is_empty());
-    assert_eq!(bench.machine.global().taken(), 0);
-    let again = offers(&bench.advance(SLOT_PAUSE));
-    assert_eq!((again[0].resend, again[0].attempt.n), (0, 2), "it was no try");
 }
 
 #[test]

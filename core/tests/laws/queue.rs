@@ -144,6 +144,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(HISTORIES / 4))]
+
+    /// The same for one busy lane whose calls wait long: shares and pressure count their turns.
+    #[test]
+    fn busy_lane_is_a_sorted_list(
+        steps in prop::collection::vec((0_usize..4, 0_usize..3, 0_u64..400), 100..250),
+    ) {
+        let mut pair = Pair::new(30);
+        for (n, (what, rank, ms)) in (0_u64..).zip(steps) {
+            // What begins as a turn ends at once, so that the lane always has a slot.
+            let steps = match what {
+                0 | 1 => vec![Step::Push(0, (rank + 1, n % 3)), Step::Tick(ms)],
+                _ => vec![Step::Pop, Step::Give(0)],
+            };
+            steps.iter().for_each(|step| pair.step(FlightId(n), step));
+            pair.compare();
+        }
+    }
+}
+
 struct Pair {
     keys: [HostKey; 3],
     queue: Queue,

@@ -178,6 +178,7 @@ impl Lists {
             | Input::Seen { .. }
             | Input::ScopeOpened { .. }
             | Input::LaneLimit { .. }
+            | Input::Keeper(_)
             | Input::DropLane(_)
             | Input::Drain
             | Input::Close => panic!("no step says {input:?}"),

@@ -138,7 +138,7 @@ impl Demand {
                     self.ceilings.remove(lane);
                 }
             }
-            Input::Opened(_) | Input::HedgeDue(_) | Input::Wake => {}
+            Input::Opened(_) | Input::HedgeDue(_) | Input::Keeper(_) | Input::Wake => {}
         }
     }
 

@@ -106,6 +106,8 @@ impl Supply {
                 keeper.breakers.hear(Heard::Reloaded(policy.breaker.clone()));
             }
             Input::Wake => keeper.breakers.hear(Heard::Wake),
+            // No world forgets a host.
+            Input::Resume(..) => {}
         }
     }
 

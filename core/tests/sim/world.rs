@@ -219,6 +219,7 @@ impl World {
             | port::Input::ScopeOpened { .. }
             | port::Input::Lane { .. }
             | port::Input::LaneLimit { .. }
+            | port::Input::Keeper(_)
             | port::Input::DropLane(_)
             | port::Input::Resize { .. }
             | port::Input::Drain

@@ -8,6 +8,7 @@ mod gate;
 mod http2;
 mod phases;
 mod pool;
+mod pools;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
