@@ -35,7 +35,9 @@ impl<C: Card> Table<C> {
 
     /// Takes a card away. O(cards / `PARTS`).
     pub(crate) fn remove(&self, name: &str) {
-        self.change(name, None);
+        if self.look(name, |_| ()).is_some() {
+            self.change(name, None);
+        }
     }
 
     /// Looks at a card.

@@ -369,11 +369,11 @@ fn sections() -> Config {
 
 /// The fault that was injected into the first attempt, as the decisions tell it; empty if none was.
 fn injected(report: &CallReport) -> String {
-    let told = report.decisions().into_iter().find_map(|decision| match decision.what {
-        DecisionKind::Injected { fault } => Some(fault.to_string()),
-        _ => None,
+    let decisions = report.decisions().into_iter().map(|decision| decision.what);
+    let mut told = decisions.filter_map(|what| {
+        if let DecisionKind::Injected { fault } = what { Some(fault.to_string()) } else { None }
     });
-    told.unwrap_or_default()
+    told.next().unwrap_or_default()
 }
 
 const SECTIONS: &str =

@@ -313,6 +313,16 @@ fn standard_breaker_is_the_one_that_is_documented() {
     let BreakerOptions { min_calls, window, probe_lease, reset_timeout_max, .. } = standard;
     assert_eq!((min_calls, window), (20, seconds(10)));
     assert_eq!((probe_lease, reset_timeout_max), (seconds(30), seconds(60)));
+    let kind = BreakerKind::Hybrid;
+    let hybrid = BreakerOptions { kind, failure_threshold: 7, failure_rate: 0.3, ..standard };
+    assert_eq!(BreakerOptions::hybrid(7, 0.3), hybrid);
+}
+
+#[test]
+fn no_failure_at_all_is_no_share() {
+    let mut bench = Bench::new(BreakerOptions::rate(0.0));
+    (0..100).for_each(|_| assert_eq!(bench.call(success()), None));
+    assert!(bench.call(failure()).is_some());
 }
 
 fn success() -> Evidence {
