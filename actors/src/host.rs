@@ -1,5 +1,7 @@
 //! The actor of one host: owns its breakers, slots, pace and budget, and starts its attempts.
 
+mod publishing;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
-use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
+use spillgate_core::event::BreakerState;
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
@@ -23,12 +25,12 @@ use tokio::sync::oneshot;
 use crate::attempt::{self, Run};
 use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HedgeDue, HostLimit, Inherit, Left, NewPolicy, Operate, Report,
-    ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, Inherit, NewPolicy, Operate, Report, Settled,
+    Stop,
 };
 use crate::order::{Outturn, Trial};
 use crate::phases::{Mark, PhaseMarks};
-use crate::record::{AttemptRecord, JournalEntry};
+use crate::record::AttemptRecord;
 use crate::registry::HostCard;
 use crate::replay::Replay;
 use crate::seams::Seams;
@@ -208,65 +210,6 @@ impl Host {
             tokens: self.machine.tokens(),
             generation: breaker.map(Breaker::generation),
             reason: breaker.and_then(Breaker::reason),
-        }
-    }
-
-    fn announce(&mut self, event: BreakerEvent) {
-        let breaker = self.machine.scopes().breaker(&event.scope);
-        let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
-        let state = breaker.map_or(BreakerState::Closed, Breaker::state);
-        self.seams.registry.publish(&event.scope, &self.key, state, stance);
-        tracing::info!(
-            scope = &*event.scope,
-            shadow = event.mode == BreakerMode::Shadow,
-            from = event.from.name(),
-            to = event.to.name(),
-            reason = event.reason.map(|reason| reason.to_string()),
-            "breaker changed its state"
-        );
-        if let (BreakerState::Open, Some(coordinator)) = (state, self.demand.scope_opened.upgrade())
-        {
-            let (scope, until) = (event.scope.clone(), event.retry_at);
-            coordinator.do_send(ScopeOpened { scope, until });
-        }
-        self.seams.journal.write(JournalEntry::Breaker(event));
-    }
-
-    /// A route has a breaker of its own: who calls it finds that from here on.
-    fn split(&self, scope: &ScopeKey) {
-        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
-        self.seams.registry.publish(scope, &self.key, state, stance);
-        tracing::info!(scope = &**scope, "a route fails alone and has a breaker of its own");
-    }
-
-    fn merged(&self, scope: &ScopeKey) {
-        self.seams.registry.drop_scope(scope);
-        tracing::info!(scope = &**scope, "a route is well and shares its host's breaker again");
-    }
-
-    fn publish(&self) {
-        self.idle.store(self.machine.is_idle(Instant::now()), Relaxed);
-        let Some(card) = &self.card else { return };
-        card.slots_max.store(self.machine.slots().slots_max(), Relaxed);
-        let milli = (self.machine.tokens() * 1000.0).clamp(0.0, f64::from(u32::MAX));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        card.tokens_milli.store(milli as u64, Relaxed);
-    }
-
-    /// Takes back what is published of breakers that are closed, and hands over what is left of the
-    /// others; their cards go on refusing.
-    fn leave(&self) {
-        let closed = |scope: &ScopeKey| {
-            let breaker = self.machine.scopes().breaker(scope);
-            breaker.is_none_or(|breaker| breaker.remnant().is_none())
-        };
-        let all = self.machine.scopes().iter().map(Breaker::scope).chain([&self.key]);
-        all.filter(|scope| closed(scope)).for_each(|scope| self.seams.registry.drop_scope(scope));
-        let scopes: Vec<_> = self.machine.scopes().remnants().collect();
-        if !scopes.is_empty()
-            && let Some(coordinator) = self.demand.left.upgrade()
-        {
-            coordinator.do_send(Left { keeper: self.key.clone(), scopes });
         }
     }
 

@@ -22,8 +22,8 @@ use std::time::Instant;
 
 use crate::call::{CallerKey, FlightId, HostKey, Priority};
 use crate::queue::crowd::Crowd;
-use crate::queue::lane::{Lane, RANKS, SHARE_ONE_IN};
-use crate::queue::turns::{Joining, Turns};
+use crate::queue::lane::{Lane, RANKS};
+use crate::queue::turns::{Joining, SHARE_ONE_IN, Turns};
 
 /// Flights that wait for a slot of their host.
 #[derive(Debug)]

@@ -307,6 +307,7 @@ fn standard_breaker_is_the_one_that_is_documented() {
         reset_growth: 1.5,
         reset_jitter: 0.2,
         ramp: seconds(30),
+        learn: true,
         ..BreakerOptions::consecutive(5)
     };
     assert_eq!(BreakerOptions::standard(), standard);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::call::{FlightId, Priority};
-use crate::queue::turns::Turns;
+use crate::queue::turns::{SHARE_ONE_IN, Turns};
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -63,5 +63,3 @@ impl Lane {
 
 /// The ranks of a lane.
 pub(super) const RANKS: usize = Priority::ALL.len();
-/// One turn in so many is given away: to the less urgent, and to a caller's oldest under pressure.
-pub(super) const SHARE_ONE_IN: u64 = 10;

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::call::{CallerKey, FlightId};
-use crate::queue::lane::SHARE_ONE_IN;
 
 /// What waits at one rank of a lane. Memory: a few words for each flight and each caller of one.
 #[derive(Debug, Default)]
@@ -170,3 +169,5 @@ impl Caller {
 pub(super) const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);
 /// Under pressure what has waited this long is not preferred for its age any more.
 pub(super) const HOPELESS_AFTER: Duration = Duration::from_secs(5);
+/// One turn in so many is given away: to the less urgent, and to a caller's oldest under pressure.
+pub(super) const SHARE_ONE_IN: u64 = 10;
