@@ -223,12 +223,14 @@ impl Host {
         let known = self.of_routes.get(scope);
         let is_new = match known {
             Some(known) => *known != options,
-            None => self.machine.scopes().breaker(scope).is_none(),
+            None => !self.machine.scopes().is_configured(scope),
         };
         if is_new {
             let order = BreakerOrder::Configure(options.clone());
-            self.of_routes.insert(scope.clone(), options);
             self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+            if self.machine.scopes().is_configured(scope) {
+                self.of_routes.insert(scope.clone(), options);
+            }
         }
     }
 

@@ -115,6 +115,11 @@ impl Scopes {
         !self.configured.contains_key(scope) && self.breakers.remove(scope).is_some()
     }
 
+    /// Whether a scope was given options of its own.
+    pub fn is_configured(&self, scope: &str) -> bool {
+        self.configured.contains_key(scope)
+    }
+
     /// All breakers that were needed.
     pub fn iter(&self) -> impl Iterator<Item = &Breaker> {
         self.breakers.values().map(Box::as_ref)
@@ -135,6 +140,7 @@ impl Scopes {
 const SCOPES_MAX: usize = 1_000;
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
 mod tests {
     use super::*;
 
@@ -147,5 +153,8 @@ mod tests {
         assert_eq!(scopes.iter().count(), SCOPES_MAX + 1);
         assert_eq!(&**scopes.serve(&"host /4999".into()).scope(), "host");
         assert_eq!(&**scopes.serve(&"host /7".into()).scope(), "host /7");
+        let (late, own) = (ScopeKey::from("host /late"), ScopeKey::from("host"));
+        scopes.configure(Instant::now(), &late, BreakerOptions::off());
+        assert!(!scopes.is_configured(&late) && !scopes.is_configured(&own));
     }
 }

@@ -17,6 +17,7 @@ use crate::bench::{PATIENCE, at_rest, client, drill, guarded, hits, quick, scope
 
 type Piece = Result<Bytes, std::io::Error>;
 
+/// PITFALLS A17 (reqwest-middleware#44, dotnet/extensions#5105).
 #[tokio::test]
 async fn small_stream_is_sent_again_with_identical_bytes_and_read_once() {
     let (drill, client) = (drill(), quick());
@@ -45,6 +46,7 @@ async fn streamed_post_is_what_the_upstream_reads_and_follows_the_rules_of_posts
     assert_eq!((answer.report().attempts, drill.hits_of("k")), (4, 4));
 }
 
+/// PITFALLS A17 (reqwest-middleware#44, dotnet/extensions#5105).
 #[tokio::test]
 async fn big_stream_goes_out_whole_and_is_not_sent_again() {
     let (drill, client) = (drill(), quick());

@@ -28,7 +28,9 @@ impl Value {
         }
         match expression.split_once("<<") {
             Some((one, bits)) => Some(number(product(one)? << product(bits)?)),
-            None => product(expression).map(number),
+            None => product(expression)
+                .map(number)
+                .or_else(|| expression.parse().ok().map(Self::Number)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a host tells the world of itself: its breakers, its slots, and what it leaves behind.
+//! What a host tells the world: changes of its breakers, its numbers, and what it leaves behind.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;

@@ -165,6 +165,8 @@ impl Caller {
     }
 }
 
+/// One turn in so many is given away: to the less urgent, and to a caller's oldest under pressure.
+pub(super) const SHARE_ONE_IN: u64 = 10;
 /// Once the oldest of a caller has waited this long, the newest goes first.
 pub(super) const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);
 /// Under pressure what has waited this long is not preferred for its age any more.
