@@ -171,5 +171,3 @@ pub(super) const SHARE_ONE_IN: u64 = 10;
 pub(super) const NEWEST_FIRST_AFTER: Duration = Duration::from_secs(1);
 /// Under pressure what has waited this long is not preferred for its age any more.
 pub(super) const HOPELESS_AFTER: Duration = Duration::from_secs(5);
-/// One turn in so many is given away: to the less urgent, and to a caller's oldest under pressure.
-pub(super) const SHARE_ONE_IN: u64 = 10;
