@@ -18,7 +18,8 @@ use crate::window::{Tally, Window};
 /// The route classes of one host, at most 32.
 #[derive(Debug, Default)]
 pub struct Learning {
-    classes: BTreeMap<ScopeKey, Class>,
+    /// Boxed: a tree's smallest node has room for eleven, and most hosts have one.
+    classes: BTreeMap<ScopeKey, Box<Class>>,
     /// How many of them are split off.
     apart: usize,
 }
@@ -59,7 +60,7 @@ impl Learning {
         if !self.classes.contains_key(class) {
             self.make_room();
             let fresh = Class { window: Window::new(rule.window), used: now, apart: None };
-            self.classes.insert(class.clone(), fresh);
+            self.classes.insert(class.clone(), Box::new(fresh));
         }
         let entry = self.classes.get_mut(class)?;
         entry.used = now;

@@ -127,6 +127,7 @@ fn of_breaker(breaker: &BreakerOptions) -> Vec<Row> {
         ("breaker.ramp", time(breaker.ramp)),
         ("breaker.mode", mode.to_owned()),
         ("breaker.ignore", ignored(&breaker.ignore)),
+        ("breaker.learn", breaker.learn.to_string()),
     ]);
     rows
 }

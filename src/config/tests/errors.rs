@@ -19,14 +19,14 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     1 | [cache]
       |  ^^^^^
-    expected one of `defaults`, `host`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`
     ");
     assert_snapshot!(refusal("deadline = \"30s\"\n"), @r#"
     spillgate.toml:1:1: unknown key `deadline`
       |
     1 | deadline = "30s"
       | ^^^^^^^^
-    expected one of `defaults`, `host`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`
     hint: `deadline` belongs in `[defaults]`
     "#);
     assert_snapshot!(refusal("[[host]]\nmatch = \"a\"\nlimits = { global = 3 }\n"), @r"
