@@ -62,6 +62,10 @@ impl Host {
         if !options.learn || options.kind == BreakerKind::Off || !self.scopes.has_room() {
             return false;
         }
+        if self.scopes.breaker(class).is_some() && !self.learning.is_apart(class) {
+            // Somebody else gave it one, which it keeps.
+            return false;
+        }
         let failures = match evidence.outcome {
             Outcome::Failure if options.ignores(evidence) => return false,
             Outcome::Success => 0,
@@ -77,9 +81,6 @@ impl Host {
 
     /// Gives a route a breaker of its own, which knows what is known of the route.
     fn split(&mut self, now: Instant, class: &ScopeKey, known: Tally, failure: &Evidence) {
-        if self.scopes.breaker(class).is_some() {
-            return;
-        }
         self.scopes.serve(class);
         self.actions.push_back(Action::Split(class.clone()));
         let told = u64::from(known.calls.min(TOLD_MAX));

@@ -62,6 +62,8 @@ impl Service {
                 config.defaults.breaker = BreakerOptions {
                     window: BREAKER_WINDOW,
                     reset_timeout: BREAKER_RESET,
+                    // An outage is played on a path of its own, and means the host.
+                    learn: false,
                     ..BreakerOptions::standard()
                 };
                 config.limits.queue_max = QUEUE_MAX;
