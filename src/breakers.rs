@@ -31,6 +31,11 @@ impl Breaker {
         BreakerOptions::rate(failure_rate)
     }
 
+    /// Opens after `failures` in a row or at this failure rate, whichever comes first.
+    pub fn hybrid(failures: u32, failure_rate: f64) -> BreakerOptions {
+        BreakerOptions::hybrid(failures, failure_rate)
+    }
+
     /// The breaker of the standard pipeline: a failure rate of one half.
     pub fn standard() -> BreakerOptions {
         BreakerOptions::standard()

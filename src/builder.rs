@@ -14,6 +14,8 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
+use crate::chaos::Chaos;
+use crate::chaos::injector::{ChaosTransport, Injector};
 use crate::client::Client;
 use crate::config::Config;
 use crate::config::overrides::HostOverrides;
@@ -40,6 +42,8 @@ pub struct ClientBuilder {
     classifier: Option<Classifier>,
     headers: HeaderMap,
     seed: Option<u64>,
+    chaos: Chaos,
+    takes_chaos_of_config: bool,
     problem: Option<Error>,
 }
 
@@ -160,6 +164,19 @@ impl ClientBuilder {
         self
     }
 
+    /// Injects faults between the actors and the network, for game days and tests.
+    pub fn chaos(mut self, chaos: Chaos) -> Self {
+        self.chaos = chaos;
+        self
+    }
+
+    /// Whether to inject the faults of the configuration's `[[chaos]]` sections, if no others are
+    /// asked for; chance follows from [`seed`](Self::seed).
+    pub fn chaos_from_config(mut self, takes: bool) -> Self {
+        self.takes_chaos_of_config = takes;
+        self
+    }
+
     /// Checks everything and starts the threads. An error names the setting and what was expected.
     pub fn build(self) -> Result<Client, Error> {
         if let Some(problem) = self.problem {
@@ -175,6 +192,16 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => reqwest_of(&config, self.transport_options)?,
         };
+        let chaos = if self.chaos.is_empty() && self.takes_chaos_of_config {
+            Chaos::of_config(&config, self.seed.unwrap_or_default())
+        } else {
+            self.chaos
+        };
+        let injector = injector_of(&chaos)?;
+        let transport = match &injector {
+            Some(injector) => Arc::new(ChaosTransport::new(transport, injector.clone())),
+            None => transport,
+        };
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
@@ -189,7 +216,8 @@ impl ClientBuilder {
             headers: self.headers,
             seed: self.seed.map_or_else(fresh_seed, Ok)?,
         })?;
-        Ok(Client::new(Engine::new(door, reporter, telemetry.shutdown_timeout)))
+        let engine = Engine::new(door, reporter, telemetry.shutdown_timeout);
+        Ok(Client::new(engine.with_chaos(injector)))
     }
 
     fn spoil(mut self, problem: &str) -> Self {
@@ -198,11 +226,22 @@ impl ClientBuilder {
     }
 }
 
+/// What injects faults, if there are any.
+fn injector_of(chaos: &Chaos) -> Result<Option<Arc<Injector>>, Error> {
+    if chaos.is_empty() {
+        return Ok(None);
+    }
+    tracing::warn!("chaos is on: faults are injected into this client's attempts");
+    Ok(Some(Arc::new(Injector::new(chaos)?)))
+}
+
 fn reqwest_of(config: &Config, mut options: TransportOptions) -> Result<Arc<dyn Transport>, Error> {
     options.ca_files.extend(config.tls.ca_file.clone());
     // Fewer idle connections than slots, and most connects are for nothing.
     let slots = usize::try_from(config.limits.global).unwrap_or(usize::MAX);
     options.idle_connections_max = options.idle_connections_max.max(slots.min(IDLE_MAX));
+    let total = slots.saturating_mul(TURNS_MIN);
+    options.idle_connections_total_max = options.idle_connections_total_max.max(total);
     let transport = ReqwestTransport::new(&options).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         Error::new(ErrorKind::InvalidConfig, format!("{error}{}", cause.unwrap_or_default()))
@@ -245,3 +284,6 @@ const ENTRIES_MAX: usize = 16_384;
 
 /// Idle connections kept for a host, whatever the slots.
 const IDLE_MAX: usize = 1_024;
+
+/// Connections for each slot before the pool is emptied: else a burst would empty it for itself.
+const TURNS_MIN: usize = 4;

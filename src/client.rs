@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
@@ -16,6 +15,7 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
+use crate::chaos::injector::{Injected, Injector};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::lifecycle::{Debounced, Scope};
@@ -38,40 +38,7 @@ impl Client {
         Self { engine: Arc::new(engine), places: Arc::default() }
     }
 
-    /// A GET of `url`.
-    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::get(url))
-    }
-
-    /// A HEAD of `url`.
-    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::head(url))
-    }
-
-    /// A POST to `url`.
-    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::post(url))
-    }
-
-    /// A PUT to `url`.
-    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::put(url))
-    }
-
-    /// A PATCH of `url`.
-    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::patch(url))
-    }
-
-    /// A DELETE of `url`.
-    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::delete(url))
-    }
-
-    /// A request of any method.
-    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
-        self.wrap(Fetch::request(method, url))
-    }
+    verbs!();
 
     /// Cancels a call by its number, wherever it was sent from.
     pub fn cancel(&self, ticket: spillgate_actors::core::call::Ticket) {
@@ -109,6 +76,18 @@ impl Client {
         let (sender, receiver) = broadcast::channel(ENTRIES_MAX);
         self.engine.observe(Box::new(move |entry| drop(sender.send(entry.clone()))));
         receiver
+    }
+
+    /// The faults that are injected, and how often each was; none unless chaos was asked for.
+    pub fn injected(&self) -> Vec<Injected> {
+        self.engine.chaos().map(Injector::injected).unwrap_or_default()
+    }
+
+    /// Injects no more faults from here on, for good; what hangs already hangs on.
+    pub fn stop_chaos(&self) {
+        if let Some(chaos) = self.engine.chaos() {
+            chaos.stop();
+        }
     }
 
     /// Takes a new configuration, whole: what the builder said of hosts goes too, unless

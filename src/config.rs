@@ -9,12 +9,18 @@ pub mod overrides;
 pub mod pattern;
 pub mod settings;
 
+mod breaker;
+mod chaos;
+mod choice;
 mod env;
 mod explain;
-mod near;
+mod hedge;
+mod layer;
+mod limiting;
+pub(crate) mod near;
 mod patch;
 mod place;
-mod route;
+pub(crate) mod route;
 mod section;
 mod shape;
 mod source;
@@ -33,15 +39,17 @@ use http::Method;
 use spillgate_core::policy::{HostPolicy, Limits};
 
 use error::{ConfigError, Problem};
+use layer::put;
 use overrides::HostOverrides;
-use patch::{PolicyPatch, put};
+use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use settings::{CallDefaults, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings};
+use settings::{
+    CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
+};
 use shape::{
-    CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, LimitsShape, ProtocolShape,
-    TelemetryShape,
+    CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
 };
 use source::Source;
 
@@ -61,6 +69,9 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Where spans go, and what must not be in them.
     pub telemetry: TelemetrySettings,
+    /// Faults to inject, which do nothing unless
+    /// [`chaos_from_config`](crate::ClientBuilder::chaos_from_config) or a flag asks for them.
+    pub chaos: Vec<ChaosSettings>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -73,10 +84,15 @@ impl Config {
         let shape: FileShape = toml::from_str(source.text())
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
-        let (file_hosts, mut problems) = section::read(&shape.host, &places);
-        let mut config = Self { file_hosts, places, ..Self::default() };
+        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        let mut config = Self { chaos, places, ..Self::default() };
+        let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
+        let (hosts, slips) =
+            section::read(&shape.host, &config.places, &config.defaults, &config.limits);
+        config.file_hosts = hosts;
+        problems.extend(slips);
         // Checks would only repeat what a slip or a lost section already said.
         if problems.is_empty() {
             return config.check().map(|()| config);
@@ -190,6 +206,11 @@ impl Config {
         section.route(method, path, route).map(|route| route.pattern.written())
     }
 
+    /// The pattern of the section of the file that speaks for a host.
+    pub fn matching_host(&self, host: &HostName) -> Option<String> {
+        section::find(&self.file_hosts, host).map(|section| section.pattern.to_string())
+    }
+
     /// Whether a call may be repeated for its method alone; hosts and routes can differ.
     pub fn is_repeatable(
         &self,
@@ -228,9 +249,10 @@ impl Config {
     /// Takes what a layer says about all hosts; answers what cannot be meant.
     fn take_defaults(&mut self, shape: &DefaultsShape) -> Vec<Problem> {
         let patch = PolicyPatch::of_defaults(shape);
+        shape.limits.apply(&mut self.limits);
+        let slips = patch.slips(&self.defaults, &self.limits).into_iter();
+        let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         patch.apply(&mut self.defaults);
-        let slips = section::slips(&self.places, &Scope::Defaults, &patch);
-        self.take_limits(&shape.limits);
         let calls = &mut self.calls;
         put(&mut calls.methods_repeatable, patch.methods().map(|m| m.cloned().collect()));
         put(&mut calls.coalesce, shape.coalesce.map(Coalesce::from));
@@ -240,13 +262,6 @@ impl Config {
             self.tls.ca_file = Some(ca.0.clone().into());
         }
         slips
-    }
-
-    fn take_limits(&mut self, shape: &LimitsShape) {
-        put(&mut self.limits.global, shape.global.map(|count| count.0));
-        put(&mut self.limits.queue_max, shape.queue.map(|count| count.0 as usize));
-        put(&mut self.limits.calls_max, shape.calls.map(|count| count.0 as usize));
-        put(&mut self.limits.hosts_max, shape.hosts.map(|count| count.0 as usize));
     }
 
     fn take_telemetry(&mut self, shape: TelemetryShape) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use spillgate_actors::door::Door;
 
+use crate::chaos::injector::Injector;
 use crate::telemetry::reporter::{Observer, Reporter};
 
 /// The threads of one client, which run until the last clone of it is gone or it is shut down.
@@ -13,16 +14,27 @@ pub(crate) struct Engine {
     door: Door,
     reporter: ArcSwapOption<Reporter>,
     export_timeout: Duration,
+    chaos: Option<Arc<Injector>>,
 }
 
 impl Engine {
     pub(crate) fn new(door: Door, reporter: Reporter, export_timeout: Duration) -> Self {
-        Self { door, reporter: ArcSwapOption::from_pointee(reporter), export_timeout }
+        Self { door, reporter: ArcSwapOption::from_pointee(reporter), export_timeout, chaos: None }
+    }
+
+    /// The same with what injects its faults.
+    pub(crate) fn with_chaos(self, chaos: Option<Arc<Injector>>) -> Self {
+        Self { chaos, ..self }
     }
 
     /// The way to the actors.
     pub(crate) fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// What injects faults, if anything does.
+    pub(crate) fn chaos(&self) -> Option<&Injector> {
+        self.chaos.as_deref()
     }
 
     /// Tells `observer` every entry of the journal from here on.

@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+#[macro_use]
+mod verbs;
+
 mod breakers;
 mod builder;
 pub mod cache;
+mod chaos;
 mod client;
 pub mod config;
 mod context;
 mod engine;
+#[cfg(doctest)]
+mod howto;
 mod lifecycle;
 mod plan;
 mod redaction;
@@ -27,6 +33,9 @@ pub mod cli;
 
 pub use breakers::{Breaker, BreakerHandle, BreakerOpened, Breakers};
 pub use builder::ClientBuilder;
+pub use chaos::injector::Injected;
+pub use chaos::spec::ChaosSpecError;
+pub use chaos::{Chaos, Fault};
 pub use client::Client;
 pub use config::Config;
 pub use config::overrides::HostOverrides;
@@ -38,18 +47,27 @@ pub use spillgate_actors as actors;
 pub use spillgate_actors::answer::{Head, ResponseBuilder, StreamingResponse};
 pub use spillgate_actors::body::BodyReader;
 pub use spillgate_actors::core::advice::{Advice, ErrorClass, ErrorKind, Remedy};
+pub use spillgate_actors::core::allowance::QuotaUse;
+pub use spillgate_actors::core::backoff::{BackoffOptions, HintUse, Jitter};
 pub use spillgate_actors::core::breaker::options::{
     BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
 };
-pub use spillgate_actors::core::call::{Priority, Ticket};
+pub use spillgate_actors::core::budget::{BudgetOptions, Refund};
+pub use spillgate_actors::core::call::{HedgeDelay, HedgeUse as Hedge, Priority, Ticket};
 pub use spillgate_actors::core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
+pub use spillgate_actors::core::hedge::HedgeOptions;
+pub use spillgate_actors::core::limit::{LimitKind, LimitOptions};
 pub use spillgate_actors::core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
+pub use spillgate_actors::core::rate::RateOptions;
+pub use spillgate_actors::course::Role;
 pub use spillgate_actors::deadline::Deadline;
+pub use spillgate_actors::decision::{Decision, DecisionKind};
 pub use spillgate_actors::error::Error;
-pub use spillgate_actors::fetch::{Body, Key};
+pub use spillgate_actors::fetch::Key;
 pub use spillgate_actors::messages::Drained;
 pub use spillgate_actors::record::{CallRecord, JournalEntry};
 pub use spillgate_actors::report::{CallReport, PhaseTimes};
+pub use spillgate_actors::request_body::Body;
 pub use spillgate_actors::seams::Judgement;
 pub use spillgate_actors::snapshot::{BreakerSnapshot, HostSnapshot, Snapshot};
 pub use telemetry::options::{OtlpProtocol, TelemetryError, TelemetryOptions};

@@ -8,52 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use http::Method;
 use spillgate_actors::fetch::Fetch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::engine::Engine;
 use crate::request::RequestBuilder;
 use crate::turns::Place;
-
-macro_rules! verbs {
-    () => {
-        /// A GET of `url`.
-        pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::get(url))
-        }
-
-        /// A HEAD of `url`.
-        pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::head(url))
-        }
-
-        /// A POST to `url`.
-        pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::post(url))
-        }
-
-        /// A PUT to `url`.
-        pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::put(url))
-        }
-
-        /// A PATCH of `url`.
-        pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::patch(url))
-        }
-
-        /// A DELETE of `url`.
-        pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::delete(url))
-        }
-
-        /// A request of any method.
-        pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
-            self.wrap(Fetch::request(method, url))
-        }
-    };
-}
 
 /// Calls that end together: dropping the scope cancels everything that was started in it.
 pub struct Scope {

@@ -2,6 +2,7 @@
 
 use http::Method;
 use spillgate_actors::core::breaker::options::BreakerOptions;
+use spillgate_actors::core::call::HedgeUse;
 use spillgate_actors::core::policy::{HostPolicy, Limits};
 use spillgate_actors::hostname::HostName;
 use spillgate_actors::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat, Plan};
@@ -59,6 +60,7 @@ impl Plan for ConfigPlan {
                 settings::Coalesce::Identical => Coalesce::Identical,
                 settings::Coalesce::Off => Coalesce::Off,
             },
+            hedge: policy.hedge.map_or(HedgeUse::Off, |hedge| HedgeUse::On(hedge.delay)),
             redirects_max: self.0.calls.redirects_max,
             body_max: usize::try_from(self.0.calls.body_bytes_max).unwrap_or(usize::MAX),
             route: if has_routes { self.route(&name, facts) } else { None },

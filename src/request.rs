@@ -1,18 +1,22 @@
 //! A request on its way to being sent.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use spillgate_actors::answer::{self, StreamingResponse};
 use spillgate_actors::core::advice::ErrorKind;
-use spillgate_actors::core::call::{Priority, ScopeKey, Ticket};
+use spillgate_actors::core::call::{HedgeUse, Priority, ScopeKey, Ticket};
 use spillgate_actors::deadline::DeadlineWish;
 use spillgate_actors::error::Error;
-use spillgate_actors::fetch::{Body, Fetch, Key};
+use spillgate_actors::fetch::{Fetch, Key};
+use spillgate_actors::request_body::Body;
 use tokio_util::sync::CancellationToken;
 
 use crate::context;
@@ -79,9 +83,30 @@ impl RequestBuilder {
         })
     }
 
-    /// Sets the body: bytes, text, or a stream that is sent once.
+    /// Sets the body: bytes, text, or a stream.
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.map(|fetch| fetch.body(body))
+    }
+
+    /// Streams the body, as it comes; the call is never shared.
+    ///
+    /// What passes is kept up to [`replay_max`](Self::replay_max), for retries and redirects; beyond
+    /// it the attempt under way is the last. An error of the stream ends the call with the kind
+    /// [`ErrorKind::RequestBody`].
+    pub fn body_stream<E>(
+        self,
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.map(|fetch| fetch.body_stream(stream))
+    }
+
+    /// Keeps so many bytes of a streamed body for another attempt, 64 KiB unless told otherwise; 0
+    /// allows another only if nothing of the body was sent.
+    pub fn replay_max(self, bytes: usize) -> Self {
+        self.map(|fetch| fetch.replay_max(bytes))
     }
 
     /// Sends a bearer token.
@@ -117,6 +142,13 @@ impl RequestBuilder {
     /// Sets its place in the queue.
     pub fn priority(self, priority: Priority) -> Self {
         self.map(|fetch| fetch.priority(priority))
+    }
+
+    /// Says on whose behalf it is sent, such as a tenant: of the calls to a host that are equally
+    /// urgent, each caller's take turns. Those that name none are one caller's. The name is shown
+    /// nowhere.
+    pub fn caller(self, caller: impl Into<Arc<str>>) -> Self {
+        self.map(|fetch| fetch.caller(caller))
     }
 
     /// Gives the path a low-cardinality name, such as `/users/{id}`: spans, metrics and the scope of
@@ -158,6 +190,21 @@ impl RequestBuilder {
     /// Neither asks nor tells the breaker.
     pub fn no_breaker(self) -> Self {
         self.map(Fetch::no_breaker)
+    }
+
+    /// Says whether a slow attempt gets a second one beside it, and when: `Hedge::live()`,
+    /// `Hedge::after(delay)` or `Hedge::off()`. The first usable answer wins.
+    ///
+    /// Only requests that may be repeated are hedged, one call in twenty at most, and none while
+    /// slots are scarce. A hedge counts as one of the call's attempts, and a stream has none.
+    pub fn hedge(self, hedge: impl Into<HedgeUse>) -> Self {
+        self.map(|fetch| fetch.hedge(hedge))
+    }
+
+    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
+    /// joined, and shows every decision in the call's span.
+    pub fn explain(self) -> Self {
+        self.map(Fetch::explain)
     }
 
     /// Answers with this instead of an error; a panic in it leaves the error.

@@ -10,6 +10,8 @@ mod documents;
 mod modules;
 #[path = "tidy/numbers.rs"]
 mod numbers;
+#[path = "tidy/pitfalls.rs"]
+mod pitfalls;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -213,6 +215,11 @@ fn errors_are_told_of() {
 #[test]
 fn defaults_are_told_of_as_they_are() {
     check(documents::defaults(source::sources()));
+}
+
+#[test]
+fn pitfalls_are_held_by_tests_under_their_names() {
+    check(pitfalls::problems(source::sources()));
 }
 
 #[test]

@@ -40,6 +40,31 @@ pub struct StreamingResponse {
     record: Arc<CallRecord>,
 }
 
+/// What a head tells, of a type with a field `head`.
+macro_rules! head_accessors {
+    () => {
+        /// The status.
+        pub fn status(&self) -> StatusCode {
+            self.head.status
+        }
+
+        /// The protocol version spoken.
+        pub fn version(&self) -> Version {
+            self.head.version
+        }
+
+        /// The headers.
+        pub fn headers(&self) -> &HeaderMap {
+            &self.head.headers
+        }
+
+        /// Where the answer came from, after redirects, with secret parts redacted.
+        pub fn url(&self) -> &str {
+            &self.head.url
+        }
+    };
+}
+
 impl Response {
     /// A whole answer from its parts.
     pub fn new(head: Head, body: Bytes) -> Self {
@@ -63,25 +88,7 @@ impl Response {
         self.head
     }
 
-    /// The status.
-    pub fn status(&self) -> StatusCode {
-        self.head.status
-    }
-
-    /// The protocol version spoken.
-    pub fn version(&self) -> Version {
-        self.head.version
-    }
-
-    /// The headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
-    }
-
-    /// Where the answer came from, after redirects, with secret parts redacted.
-    pub fn url(&self) -> &str {
-        &self.head.url
-    }
+    head_accessors!();
 
     /// The body.
     pub fn bytes(&self) -> &Bytes {
@@ -103,7 +110,7 @@ impl Response {
 
     /// What happened on the way; empty for an answer the service made itself.
     pub fn report(&self) -> CallReport {
-        self.record.as_deref().map_or_else(CallReport::empty, CallReport::of)
+        self.record.as_ref().map_or_else(CallReport::empty, CallReport::of)
     }
 
     /// Turns a status of 400 and above into an error.
@@ -135,25 +142,7 @@ impl StreamingResponse {
         Self { head, body, record }
     }
 
-    /// The status.
-    pub fn status(&self) -> StatusCode {
-        self.head.status
-    }
-
-    /// The protocol version spoken.
-    pub fn version(&self) -> Version {
-        self.head.version
-    }
-
-    /// The headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.head.headers
-    }
-
-    /// Where the answer came from, after redirects, with secret parts redacted.
-    pub fn url(&self) -> &str {
-        &self.head.url
-    }
+    head_accessors!();
 
     /// What happened up to the head.
     pub fn report(&self) -> CallReport {

@@ -9,33 +9,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix::{Recipient, WeakRecipient};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use http::header::{HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::outcome::{Evidence, Exposure, Neutral, Outcome};
+use spillgate_core::outcome::{BodyLeft, Evidence, Exposure, Neutral, Outcome};
 use spillgate_core::quota::Quota;
 use tokio::sync::oneshot;
 
 use crate::answer::Head;
-use crate::body::{self, BodyWriter, ReaderGone};
+use crate::body::{self, BodyWriter, Collected, ReaderGone};
 use crate::error::Error;
 use crate::messages::{Opened, Settled};
 use crate::order::{Arrival, Delivery, Ending, Order, Outturn, Payload, Trial};
 use crate::phases::{Mark, Phase};
+use crate::replay::{Loan, Replay};
 use crate::retry_after;
 use crate::seams::{Classifier, Judgement, Seams};
-use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError};
+use crate::transport::{BodyStream, Inbound, Outbound, OutboundBody, TransportError, Way};
 
 /// What an attempt needs to run.
 pub(crate) struct Run {
     pub(crate) trial: Arc<Trial>,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     /// When it is cut off. Waiters of a shared flight come and go: their deadlines abort it.
     pub(crate) until: Instant,
     /// When the one reader of a stream gives up.
     pub(crate) deadline: Instant,
-    pub(crate) probe: bool,
     pub(crate) seams: Arc<Seams>,
     /// Where it tells how it ended.
     pub(crate) host: Recipient<Settled>,
@@ -55,7 +55,8 @@ struct Ended {
 /// Runs the attempt and tells the host how it ended.
 pub(crate) async fn run(mut run: Run) {
     let mut cancelled = std::mem::replace(&mut run.cancelled, oneshot::channel().1);
-    let once = run.once.take();
+    let (once, loan) = run.once.take().map(Replay::lend).unzip();
+    let once = once.map(|lent| Box::pin(lent) as BodyStream);
     let work = AssertUnwindSafe(exchange(&run, once)).catch_unwind();
     let ended = tokio::select! {
         biased;
@@ -64,11 +65,8 @@ pub(crate) async fn run(mut run: Run) {
     };
     let ended = ended.unwrap_or_else(|| Ended::failed(TransportError::sent(ErrorKind::Cancelled)));
     if ended.outturn.is_err() {
-        // The exchange is dropped, which woke its connection's task. A task spawned after that runs
-        // after it, and `yield_now` promises no such order: so the socket is closed when it is done.
-        for _ in 0..CLOSE_TURNS {
-            let _ = tokio::spawn(async {}).await;
-        }
+        // The exchange is dropped, which woke its connection's task.
+        let_connections_run().await;
     }
     let classifier = match ended.delivered {
         Delivery::Whole => run.seams.classifier.as_ref(),
@@ -77,12 +75,41 @@ pub(crate) async fn run(mut run: Run) {
     };
     let (evidence, outturn) = judge(classifier, ended.outturn, ended.ending.status);
     let mut ending = ended.ending;
-    ending.probe = run.probe;
     ending.error = outturn.as_ref().err().map(|failure| failure.kind).or(ending.error);
     let record = run.trial.record(Instant::now(), ending);
     let evidence = evidence.taking(run.took(record.began, record.ended));
+    let (body, once) = match loan {
+        Some(loan) if wants_another(&evidence, &outturn) => fetch_home(loan).await,
+        Some(_) | None => (BodyLeft::Whole, None),
+    };
+    let evidence = Evidence { body, ..evidence };
     let attempt = run.trial.attempt;
-    run.host.do_send(Settled { attempt, evidence, outturn, record });
+    run.host.do_send(Settled { attempt, evidence, outturn, record, once });
+}
+
+/// A task spawned after a wake-up runs after what was woken, and `yield_now` promises no such order:
+/// so when it is done, connections have closed and given back what they held.
+async fn let_connections_run() {
+    for _ in 0..CLOSE_TURNS {
+        let _ = tokio::spawn(async {}).await;
+    }
+}
+
+/// Whether the body could be needed once more, for a retry or a redirect; if not, it is left to go
+/// out: an upstream may answer well before it has read everything.
+fn wants_another(evidence: &Evidence, outturn: &Outturn) -> bool {
+    let redirects = outturn.as_ref().is_ok_and(|arrival| arrival.head.status.is_redirection());
+    evidence.is_retryable() || redirects
+}
+
+/// Calls a streamed body home, from a connection that may still be sending it.
+async fn fetch_home(loan: Loan) -> (BodyLeft, Option<Replay>) {
+    let mut home = loan.recall();
+    let_connections_run().await;
+    match home.try_recv() {
+        Ok(replay) => (BodyLeft::Whole, Some(replay)),
+        Err(_) => (BodyLeft::Gone, None),
+    }
 }
 
 async fn exchange(run: &Run, once: Option<BodyStream>) -> Ended {
@@ -238,6 +265,7 @@ fn outbound(trial: &Trial, once: Option<BodyStream>) -> Outbound {
         body,
         connect_timeout: order.timeouts.connect,
         marks: trial.marks.clone(),
+        way: if trial.hedge { Way::Apart } else { Way::Usual },
     }
 }
 
@@ -315,32 +343,6 @@ impl Ended {
     fn panicked() -> Self {
         tracing::error!("user code panicked inside an attempt; the call ends with an error");
         Self::failed(TransportError::sent(ErrorKind::Internal).caused_by(Panicked))
-    }
-}
-
-/// Chunks of a body; a body of one chunk is never copied.
-#[derive(Default)]
-struct Collected {
-    first: Option<Bytes>,
-    rest: BytesMut,
-}
-
-impl Collected {
-    fn push(&mut self, chunk: Bytes) {
-        match (&self.first, self.rest.is_empty()) {
-            (None, true) => self.first = Some(chunk),
-            (first, _) => {
-                if let Some(first) = first {
-                    self.rest.extend_from_slice(first);
-                }
-                self.first = None;
-                self.rest.extend_from_slice(&chunk);
-            }
-        }
-    }
-
-    fn whole(self) -> Bytes {
-        self.first.unwrap_or_else(|| self.rest.freeze())
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use spillgate_core::advice::ErrorKind;
 use tokio::sync::{mpsc, oneshot};
@@ -86,6 +86,34 @@ impl BodyWriter {
     /// Says how the body ended, behind the chunks that still wait; the reader may not mind.
     pub(crate) fn end(self, verdict: Result<(), Error>) {
         let _ = self.verdict.send(verdict);
+    }
+}
+
+/// Chunks of a body; a body of one chunk is never copied.
+#[derive(Default)]
+pub(crate) struct Collected {
+    first: Option<Bytes>,
+    rest: BytesMut,
+}
+
+impl Collected {
+    /// Adds a chunk.
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        match (&self.first, self.rest.is_empty()) {
+            (None, true) => self.first = Some(chunk),
+            (first, _) => {
+                if let Some(first) = first {
+                    self.rest.extend_from_slice(first);
+                }
+                self.first = None;
+                self.rest.extend_from_slice(&chunk);
+            }
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn whole(self) -> Bytes {
+        self.first.unwrap_or_else(|| self.rest.freeze())
     }
 }
 

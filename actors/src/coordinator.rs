@@ -5,31 +5,33 @@
 mod answers;
 pub mod operators;
 mod redirects;
+mod residence;
+mod sharing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, System};
-use spillgate_core::breaker::Stance;
+use actix::{Actor, Addr, Context, Handler, System};
 use spillgate_core::call::{AttemptId, FlightId, HostKey, Target, Ticket};
 use spillgate_core::coordinator::Coordinator as Machine;
 use spillgate_core::coordinator::port::{Action, Input};
 use spillgate_core::device::Sight;
-use spillgate_core::event::BreakerState;
-use spillgate_core::policy::HostPolicy;
+use spillgate_core::remnants::Remnants;
 use spillgate_core::verdict::{AbortCause, Offer, Verdict};
 use tokio::sync::oneshot;
 
+use crate::course::NoteKind;
 use crate::error::Error;
 use crate::host::Host;
 use crate::hostname::HostName;
 use crate::ledger::{Caller, End, Luggage, Streaming, Work};
 use crate::messages::{
-    Abort, Cancel, Demand, Dispatch, Drained, HostLimit, Opened, Reply, Report, ScopeOpened, Stop,
-    Submit,
+    Abort, Cancel, Demand, Dispatch, Drained, HedgeDue, HostLimit, Opened, Reply, Report,
+    ScopeOpened, Submit,
 };
 use crate::order::{Outturn, Prepared};
 use crate::record::JournalEntry;
@@ -41,6 +43,10 @@ pub struct Coordinator {
     machine: Machine,
     seams: Arc<Seams>,
     hosts: HashMap<HostKey, Owner>,
+    /// What is left of the breakers of hosts that were forgotten.
+    remnants: Remnants,
+    /// How hosts reach this actor.
+    demand: Option<Rc<Demand>>,
     callers: HashMap<Ticket, Caller>,
     works: HashMap<FlightId, Work>,
     streaming: HashMap<AttemptId, Streaming>,
@@ -65,6 +71,8 @@ impl Coordinator {
             machine: Machine::new(limits.global, limits.queue_max),
             seams,
             hosts: HashMap::new(),
+            remnants: Remnants::default(),
+            demand: None,
             callers: HashMap::new(),
             works: HashMap::new(),
             streaming: HashMap::new(),
@@ -77,77 +85,17 @@ impl Coordinator {
     /// Takes a call that passed the door.
     fn admit(&mut self, ctx: &mut Context<Self>, call: Prepared, reply: Reply) {
         let Prepared { spec, order, once, origin, breaker } = call;
-        self.meet(ctx, &order.host, &spec.target);
         let target = spec.target.clone();
+        if let Err(no_room) = self.meet(ctx, &order.host, &target) {
+            let caller = Caller { origin, reply: Some(reply), luggage: None, leader: None };
+            return self.turn_away(caller, no_room);
+        }
         let luggage = Some(Luggage { order, target, once, breaker });
         let caller = Caller { origin, reply: Some(reply), luggage, leader: None };
         self.callers.insert(spec.ticket, caller);
         let lane = spec.target.lane.clone();
         self.step(ctx, Input::Submit(spec));
         self.publish_lane(&lane);
-    }
-
-    /// Makes lane and actors for a target that is new.
-    fn meet(&mut self, ctx: &mut Context<Self>, name: &HostName, target: &Target) {
-        if !self.machine.queue().has_lane(&target.lane) {
-            let policy = self.seams.plan.load().host(name);
-            let slots_max = policy.concurrency;
-            self.make_room(target);
-            self.seams.registry.add_host(&target.lane);
-            self.make_host(ctx, &target.lane, Some(name.clone()), policy);
-            self.machine
-                .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
-        }
-        if !self.hosts.contains_key(&target.keeper) {
-            self.make_room(target);
-            self.make_keeper(ctx, &target.keeper);
-        }
-    }
-
-    fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
-        // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
-        let policy = self.seams.plan.load().shared_scope();
-        self.make_host(ctx, keeper, None, policy);
-        let (state, stance) = (BreakerState::Closed, Stance::Admitting);
-        self.seams.registry.publish(keeper, keeper, state, stance);
-    }
-
-    fn make_host(
-        &mut self,
-        ctx: &mut Context<Self>,
-        key: &HostKey,
-        name: Option<HostName>,
-        policy: HostPolicy,
-    ) {
-        let own = ctx.address();
-        let demand = Demand {
-            report: own.clone().recipient().downgrade(),
-            opened: own.clone().recipient().downgrade(),
-            scope_opened: own.clone().recipient().downgrade(),
-            host_limit: own.recipient().downgrade(),
-        };
-        let idle = Arc::new(AtomicBool::new(true));
-        let publishes = (demand, idle.clone());
-        let host = Host::new(key.clone(), policy, self.seams.clone(), publishes);
-        self.hosts.insert(key.clone(), Owner { addr: host.start(), name, idle });
-    }
-
-    /// Forgets a host that nothing is known of but its name, when there are too many; `target` is
-    /// about to be used. O(flights + hosts), once a new host beyond the limit.
-    fn make_room(&mut self, target: &Target) {
-        if self.hosts.len() < self.seams.plan.load().limits().hosts_max {
-            return;
-        }
-        let targets = self.machine.targets().chain([target]);
-        let used: HashSet<&HostKey> = targets.flat_map(|t| [&t.lane, &t.keeper]).collect();
-        let mut hosts = self.hosts.iter();
-        let unused = hosts.find(|(key, owner)| owner.idle.load(Relaxed) && !used.contains(key));
-        let Some(key) = unused.map(|(key, _)| key.clone()) else { return };
-        if let Some(owner) = self.hosts.remove(&key) {
-            owner.addr.do_send(Stop);
-        }
-        self.seams.registry.drop_host(&key);
-        self.machine.handle(Instant::now(), Input::DropLane(key));
     }
 
     /// Hands the machine one input and does what follows from it.
@@ -157,9 +105,11 @@ impl Coordinator {
         while let Some(action) = self.machine.next_action() {
             match action {
                 Action::Begin(flight, ticket) => self.begin(now, flight, ticket),
-                Action::Join(flight, ticket) => self.join(flight, ticket),
+                Action::Join(flight, ticket) => self.join(now, flight, ticket),
                 Action::Dispatch(target, offer) => self.dispatch(now, &target, offer),
-                Action::Abort(target, attempt, cause) => self.abort(&target, attempt, cause),
+                Action::Abort(target, attempt, cause) => {
+                    self.abort(now, &target, (attempt, cause));
+                }
                 Action::Answer(ticket, answer) => self.answer(now, ticket, answer),
                 Action::End(flight) => self.end(now, flight),
             }
@@ -178,22 +128,6 @@ impl Coordinator {
         }
     }
 
-    fn begin(&mut self, now: Instant, flight: FlightId, ticket: Ticket) {
-        let Some(caller) = self.callers.get_mut(&ticket) else { return };
-        let Some(luggage) = caller.luggage.take() else { return };
-        self.works.insert(flight, Work::new(luggage, &caller.origin, now));
-    }
-
-    fn join(&mut self, flight: FlightId, ticket: Ticket) {
-        let Some(caller) = self.callers.get_mut(&ticket) else { return };
-        caller.luggage = None;
-        caller.leader = self.works.get(&flight).map(Work::leader);
-        self.seams.registry.coalesced.fetch_add(1, Relaxed);
-        if let Some(card) = self.seams.registry.host(&caller.origin.host) {
-            card.coalesced.fetch_add(1, Relaxed);
-        }
-    }
-
     fn dispatch(&mut self, now: Instant, target: &Target, offer: Offer) {
         let (Some(host), Some(work)) =
             (self.hosts.get(&target.keeper), self.works.get_mut(&offer.attempt.flight))
@@ -201,6 +135,10 @@ impl Coordinator {
             debug_assert!(false, "a dispatched flight has a host and a payload");
             return;
         };
+        if let Some(beside) = offer.beside {
+            let what = NoteKind::Hedged { beside: beside.n };
+            work.note(now, Some(offer.attempt.n), what);
+        }
         let context = self.seams.ids.span(Some(work.leader()));
         let trial = work.sent(now, &offer, context);
         let (once, breaker) = (work.once.take(), work.breaker.clone());
@@ -225,7 +163,10 @@ impl Coordinator {
         }
     }
 
-    fn abort(&mut self, target: &Target, attempt: AttemptId, cause: AbortCause) {
+    fn abort(&mut self, now: Instant, target: &Target, (attempt, cause): (AttemptId, AbortCause)) {
+        if let (AbortCause::Outrun, Some(work)) = (cause, self.works.get_mut(&attempt.flight)) {
+            work.outrun(now, attempt);
+        }
         if let Some(host) = self.hosts.get(&target.keeper) {
             host.addr.do_send(Abort { attempt, cause });
         }
@@ -275,16 +216,22 @@ impl Handler<Cancel> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Cancel { ticket, kind }: Cancel, ctx: &mut Self::Context) {
-        if let Some(mut caller) = self.callers.remove(&ticket) {
-            let flight = self.machine.flights().flight_of(ticket);
-            let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
-            let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
-            let end = End { flight, error: Some(kind), goes_on, ..End::default() };
-            let record = self.leave(Instant::now(), &caller, end);
-            let error = Error::new(kind, format!("the call was {}", kind.name()));
-            caller.refuse(error, &record);
-        }
+        let Some(mut caller) = self.callers.remove(&ticket) else {
+            return self.step(ctx, Input::Cancel(ticket));
+        };
+        let flight = self.machine.flights().flight_of(ticket);
+        let waiters = flight.and_then(|flight| self.machine.flights().of(flight));
+        let goes_on = waiters.is_some_and(|flight| flight.waiters() > 1);
+        let end = End { flight, error: Some(kind), goes_on, ..End::default() };
+        let record = self.leave(Instant::now(), &caller, end);
+        let error = Error::new(kind, format!("the call was {}", kind.name()));
+        caller.refuse(error, &record);
         self.step(ctx, Input::Cancel(ticket));
+        if let Some(flight) = flight {
+            self.parted(Instant::now(), flight, caller.origin.priority);
+        }
+        // A flight that goes on without it may have fallen to another rank.
+        self.publish_lane(&caller.origin.host);
     }
 }
 
@@ -303,7 +250,7 @@ impl Handler<Report> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
-        let Report { attempt, verdict, brought, once } = report;
+        let Report { attempt, verdict, standing, brought, once } = report;
         if let Some(streaming) = self.streaming.remove(&attempt) {
             let record = streaming.ended(brought.as_ref().map(|(_, attempt)| attempt.clone()));
             self.seams.journal.write(JournalEntry::Call(Arc::new(record)));
@@ -313,17 +260,22 @@ impl Handler<Report> for Coordinator {
         let mut onward = None;
         let mut lane = None;
         if let Some(work) = self.works.get_mut(&attempt.flight) {
-            work.settled(brought);
+            let counts = work.settled(attempt, brought);
             work.once = once.or(work.once.take());
-            work.note(now, verdict);
             lane = Some(work.order.host.key());
-            if let Verdict::Done(_) = verdict {
+            if counts {
+                work.judged(now, attempt.n, verdict, standing);
+            }
+            if let (true, Verdict::Done(_)) = (counts, verdict) {
                 onward = work.redirect(now, &self.seams);
             }
         }
-        let onward = onward.map(|(name, target)| {
-            self.meet(ctx, &name, &target);
-            target
+        let onward = onward.and_then(|(name, target)| {
+            let met = self.meet(ctx, &name, &target);
+            if let (Err(_), Some(work)) = (met, self.works.get_mut(&attempt.flight)) {
+                work.stranded();
+            }
+            met.is_ok().then_some(target)
         });
         self.step(ctx, Input::Report { attempt, verdict, onward });
         if let Some(lane) = lane {
@@ -345,5 +297,13 @@ impl Handler<HostLimit> for Coordinator {
 
     fn handle(&mut self, HostLimit { host, slots_max }: HostLimit, ctx: &mut Self::Context) {
         self.step(ctx, Input::LaneLimit { lane: host, slots_max });
+    }
+}
+
+impl Handler<HedgeDue> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, HedgeDue { attempt }: HedgeDue, ctx: &mut Self::Context) {
+        self.step(ctx, Input::HedgeDue(attempt));
     }
 }

@@ -157,7 +157,7 @@ impl Error {
 
     /// What happened on the way; `None` when the call never entered the client.
     pub fn report(&self) -> Option<CallReport> {
-        self.0.record.as_deref().map(CallReport::of)
+        self.0.record.as_ref().map(CallReport::of)
     }
 
     /// The record of the call, if it entered the client.

@@ -1,15 +1,19 @@
 //! The message a caller sends: one HTTP request and how it wants it treated.
 
+mod treatment;
+
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{BreakerUse, Priority, ScopeKey, Ticket};
+use spillgate_core::call::{BreakerUse, HedgeUse, Priority, ScopeKey, Ticket};
 use url::Url;
 
 use crate::address;
@@ -17,7 +21,7 @@ use crate::answer::Response;
 use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
-use crate::transport::BodyStream;
+use crate::request_body::Body;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -38,6 +42,7 @@ pub struct Fetch {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wishes {
     pub(crate) priority: Priority,
+    pub(crate) caller: Option<CallerName>,
     pub(crate) deadline: Option<DeadlineWish>,
     pub(crate) parent_deadline: Option<Deadline>,
     pub(crate) timeout: Option<Duration>,
@@ -49,7 +54,14 @@ pub(crate) struct Wishes {
     pub(crate) repeat: RepeatWish,
     pub(crate) sharing: Sharing,
     pub(crate) breaker: BreakerUse,
+    pub(crate) hedge: HedgeUse,
+    pub(crate) replay_max: Option<usize>,
+    pub(crate) explains: bool,
 }
+
+/// Who asks, in the service's own words; shown nowhere.
+#[derive(Clone)]
+pub(crate) struct CallerName(pub(crate) Arc<str>);
 
 /// What a caller says about repeating its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,18 +83,6 @@ pub(crate) enum Sharing {
     ByPlan,
     /// Alone.
     Alone,
-}
-
-/// The body of a request.
-#[derive(Default)]
-pub enum Body {
-    /// None.
-    #[default]
-    Empty,
-    /// Whole; can be sent again.
-    Bytes(Bytes),
-    /// In pieces; is sent once, so the request is never repeated.
-    Stream(BodyStream),
 }
 
 /// An idempotency key: all attempts of a call carry the same one.
@@ -206,6 +206,28 @@ impl Fetch {
         self
     }
 
+    /// Streams the body, as it comes; the call is never shared.
+    ///
+    /// What passes is kept up to [`replay_max`](Self::replay_max), for retries and redirects; beyond
+    /// it the attempt under way is the last. An error of the stream ends the call with the kind
+    /// [`ErrorKind::RequestBody`].
+    pub fn body_stream<E>(
+        self,
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.body(Body::stream(stream))
+    }
+
+    /// Keeps so many bytes of a streamed body for another attempt, 64 KiB unless told otherwise; 0
+    /// allows another only if nothing of the body was sent.
+    pub fn replay_max(mut self, bytes: usize) -> Self {
+        self.wishes.replay_max = Some(bytes);
+        self
+    }
+
     /// Sends a bearer token.
     pub fn bearer_auth(self, token: impl fmt::Display) -> Self {
         self.secret_header(AUTHORIZATION, format!("Bearer {token}"))
@@ -257,6 +279,14 @@ impl Fetch {
         self
     }
 
+    /// Says on whose behalf it is sent, such as a tenant: of the calls to a host that are equally
+    /// urgent, each caller's take turns. Those that name none are one caller's. The name is shown
+    /// nowhere.
+    pub fn caller(mut self, caller: impl Into<Arc<str>>) -> Self {
+        self.wishes.caller = Some(CallerName(caller.into()));
+        self
+    }
+
     /// Gives the path a low-cardinality name, such as `/users/{id}`: spans, metrics and the scope of
     /// the breaker use it.
     pub fn route(mut self, route: impl Into<Arc<str>>) -> Self {
@@ -273,36 +303,6 @@ impl Fetch {
     /// Sends the key with all attempts, which makes any method repeatable.
     pub fn idempotency_key(self, key: Key) -> Self {
         self.secret_header(HeaderName::from_static("idempotency-key"), key.0)
-    }
-
-    /// Allows this many retries, each an attempt beyond the first.
-    pub fn retries(mut self, retries: u32) -> Self {
-        self.wishes.attempts_max = Some(retries.saturating_add(1));
-        self
-    }
-
-    /// Sends it once.
-    pub fn no_retry(mut self) -> Self {
-        self.wishes.repeat = RepeatWish::Forbidden;
-        self
-    }
-
-    /// Says that sending it twice does no harm, whatever the method.
-    pub fn allow_retry(mut self) -> Self {
-        self.wishes.repeat = RepeatWish::Allowed;
-        self
-    }
-
-    /// Never shares another call's answer.
-    pub fn no_coalesce(mut self) -> Self {
-        self.wishes.sharing = Sharing::Alone;
-        self
-    }
-
-    /// Neither asks nor tells the breaker.
-    pub fn no_breaker(mut self) -> Self {
-        self.wishes.breaker = BreakerUse::Bypassed;
-        self
     }
 
     /// Makes a span of the caller's the parent of the call's span.
@@ -358,19 +358,9 @@ impl fmt::Debug for Key {
     }
 }
 
-impl fmt::Debug for Body {
+impl fmt::Debug for CallerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("Empty"),
-            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
-            Self::Stream(_) => f.write_str("Stream"),
-        }
-    }
-}
-
-impl<T: Into<Bytes>> From<T> for Body {
-    fn from(bytes: T) -> Self {
-        Self::Bytes(bytes.into())
+        f.write_str("CallerName(..)")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The key by which calls share a flight: a keyed digest over the whole request.
+//! The key by which calls share a flight: a keyed digest over the whole request; and of callers.
 //!
 //! Every field is length-prefixed, so that no delimiter inside a value can make two requests look
 //! alike, and every header counts, credentials included: requests that differ in who asks never
@@ -7,7 +7,7 @@
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName};
-use spillgate_core::call::FlightKey;
+use spillgate_core::call::{CallerKey, FlightKey};
 use url::Url;
 
 /// Makes the keys of one client.
@@ -58,6 +58,13 @@ impl FlightKeys {
         field(manner);
         Some(FlightKey(*hasher.finalize().as_bytes()))
     }
+
+    /// The key of a caller's name, from which the name cannot be found again.
+    pub(crate) fn caller(&self, name: &str) -> CallerKey {
+        let digest = blake3::keyed_hash(&self.secret, name.as_bytes());
+        let first = digest.as_bytes().first_chunk().copied();
+        CallerKey(first.map_or(0, u64::from_le_bytes))
+    }
 }
 
 /// Headers that differ from call to call and say nothing about the answer.
@@ -66,6 +73,15 @@ const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn caller_is_known_again_by_its_client_alone() {
+        let keys = FlightKeys::new();
+        assert_eq!(keys.caller("tenant-7"), keys.clone().caller("tenant-7"));
+        assert_ne!(keys.caller("tenant-7"), keys.caller("tenant-8"));
+        assert_ne!(keys.caller("tenant-7"), FlightKeys::new().caller("tenant-7"));
+        assert_ne!(keys.caller(""), CallerKey::default());
+    }
 
     #[test]
     fn only_equal_safe_requests_of_one_identity_share() {

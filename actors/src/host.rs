@@ -1,34 +1,40 @@
 //! The actor of one host: owns its breakers, slots, pace and budget, and starts its attempts.
 
+mod publishing;
+
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use actix::{Actor, AsyncContext, Context, Handler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::breaker::{Breaker, Stance};
-use spillgate_core::call::{AttemptId, HostKey, ScopeKey};
-use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState};
+use spillgate_core::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
+use spillgate_core::event::BreakerState;
 use spillgate_core::host::{Action, Command, Host as Machine, Input, Order as BreakerOrder};
 use spillgate_core::latency::Latency;
 use spillgate_core::outcome::Outcome;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::rng::Rng;
-use spillgate_core::verdict::Verdict;
+use spillgate_core::verdict::{Cost, Verdict};
 use tokio::sync::oneshot;
 
 use crate::attempt::{self, Run};
+use crate::course::{Admission, Settlement, Standing};
 use crate::messages::{
-    Abort, Demand, Dispatch, HostLimit, NewPolicy, Operate, Report, ScopeOpened, Settled, Stop,
+    Abort, Demand, Dispatch, HedgeDue, HostLimit, Inherit, NewPolicy, Operate, Report, Settled,
+    Stop,
 };
 use crate::order::{Outturn, Trial};
-use crate::record::{AttemptRecord, JournalEntry};
+use crate::phases::{Mark, PhaseMarks};
+use crate::record::AttemptRecord;
 use crate::registry::HostCard;
+use crate::replay::Replay;
 use crate::seams::Seams;
 use crate::timer::{self, Timer, Wakeful};
-use crate::transport::BodyStream;
 
 /// The supply side of one upstream, or of a scope that several upstreams share.
 pub(crate) struct Host {
@@ -37,7 +43,7 @@ pub(crate) struct Host {
     seams: Arc<Seams>,
     /// Of an upstream; a shared scope has none, and counts on those of the upstreams.
     card: Option<Arc<HostCard>>,
-    demand: Demand,
+    demand: Rc<Demand>,
     /// Tells the coordinator whether nothing would be lost by forgetting this host.
     idle: Arc<AtomicBool>,
     /// The breakers that the configuration gives routes of their own, as last heard.
@@ -45,6 +51,8 @@ pub(crate) struct Host {
     offered: HashMap<AttemptId, Offered>,
     running: HashMap<AttemptId, Running>,
     brought: Option<(Outturn, Arc<AttemptRecord>)>,
+    /// The streamed body of the attempt that brought it, to be sent again.
+    returned: Option<Replay>,
     latency: Latency,
     settled: u64,
     timer: Timer,
@@ -52,8 +60,11 @@ pub(crate) struct Host {
 
 struct Offered {
     trial: Arc<Trial>,
-    once: Option<BodyStream>,
+    once: Option<Replay>,
     deadline: Instant,
+    scope: ScopeKey,
+    breaker: BreakerUse,
+    cost: Cost,
 }
 
 struct Running {
@@ -61,6 +72,7 @@ struct Running {
     cancel: Option<oneshot::Sender<()>>,
     /// The card of the upstream that it was sent to.
     card: Option<Arc<HostCard>>,
+    marks: Arc<PhaseMarks>,
 }
 
 impl Host {
@@ -69,7 +81,7 @@ impl Host {
         key: HostKey,
         policy: HostPolicy,
         seams: Arc<Seams>,
-        (demand, idle): (Demand, Arc<AtomicBool>),
+        (demand, idle): (Rc<Demand>, Arc<AtomicBool>),
     ) -> Self {
         let card = seams.registry.host(&key);
         let rng = Rng::new(
@@ -86,6 +98,7 @@ impl Host {
             offered: HashMap::new(),
             running: HashMap::new(),
             brought: None,
+            returned: None,
             latency: Latency::default(),
             settled: 0,
             timer: Timer::default(),
@@ -97,12 +110,15 @@ impl Host {
         self.machine.handle(Instant::now(), input);
         while let Some(action) = self.machine.next_action() {
             match action {
-                Action::Start { attempt, until, probe, .. } => {
-                    self.start(ctx, attempt, until, probe);
+                Action::Start { attempt, until, generation, probe } => {
+                    self.start(ctx, attempt, until, (generation, probe));
                 }
                 Action::Cancel(attempt) => self.cancel(attempt),
+                Action::Hedge(attempt) => self.ask_for_hedge(attempt),
                 Action::Report(attempt, verdict) => self.report(attempt, verdict),
                 Action::Event(event) => self.announce(event),
+                Action::Split(scope) => self.split(&scope),
+                Action::Merged(scope) => self.merged(&scope),
                 Action::Limit(slots_max) => {
                     if let Some(coordinator) = self.demand.host_limit.upgrade() {
                         coordinator.do_send(HostLimit { host: self.key.clone(), slots_max });
@@ -115,21 +131,36 @@ impl Host {
         timer::arm(self, ctx, due);
     }
 
-    fn start(&mut self, ctx: &Context<Self>, attempt: AttemptId, until: Instant, probe: bool) {
+    fn start(
+        &mut self,
+        ctx: &Context<Self>,
+        attempt: AttemptId,
+        until: Instant,
+        (generation, probe): (Generation, bool),
+    ) {
         let Some(offered) = self.offered.remove(&attempt) else { return };
+        let (cost, tokens) = (offered.cost, self.machine.tokens());
+        let generation = match offered.breaker {
+            BreakerUse::Guarded => Some(generation),
+            BreakerUse::Bypassed => None,
+        };
+        let admission = Admission { generation, probe, cost, tokens };
+        let _ = offered.trial.admission.set(admission);
         let (cancel, cancelled) = oneshot::channel();
         let card = self.seams.registry.host(&offered.trial.host);
         if let Some(card) = &card {
-            card.started(offered.trial.resend);
+            card.started(&offered.trial);
         }
         self.seams.registry.started();
-        self.running.insert(attempt, Running { cancel: Some(cancel), card });
+        self.running.insert(
+            attempt,
+            Running { cancel: Some(cancel), card, marks: offered.trial.marks.clone() },
+        );
         actix_rt::spawn(attempt::run(Run {
             trial: offered.trial,
             once: offered.once,
             until,
             deadline: offered.deadline,
-            probe,
             seams: self.seams.clone(),
             host: ctx.address().recipient(),
             opened: self.demand.opened.clone(),
@@ -143,6 +174,16 @@ impl Host {
         }
     }
 
+    /// Asks for a second attempt, unless the first is at its body already.
+    fn ask_for_hedge(&self, attempt: AttemptId) {
+        let waits = |running: &Running| running.marks.at(Mark::Head).is_none();
+        if let (true, Some(coordinator)) =
+            (self.running.get(&attempt).is_some_and(waits), self.demand.hedge_due.upgrade())
+        {
+            coordinator.do_send(HedgeDue { attempt });
+        }
+    }
+
     fn report(&mut self, attempt: AttemptId, verdict: Verdict) {
         let offered = self.offered.remove(&attempt);
         if let (Verdict::Refused(_), Some(offered)) = (verdict, &offered)
@@ -150,41 +191,26 @@ impl Host {
         {
             card.refusals.fetch_add(1, Relaxed);
         }
-        let once = offered.and_then(|offered| offered.once);
-        let brought = self.brought.take();
+        let standing = self.standing(offered.as_ref().map(|offered| &offered.scope));
+        let once = offered.and_then(|offered| offered.once).or(self.returned.take());
+        let mut brought = self.brought.take();
+        // The record is not shared yet: it came with the attempt's one message.
+        if let Some(record) = brought.as_mut().and_then(|(_, record)| Arc::get_mut(record)) {
+            record.settlement = Some(Settlement { verdict, tokens: standing.tokens });
+        }
         if let Some(coordinator) = self.demand.report.upgrade() {
-            coordinator.do_send(Report { attempt, verdict, brought, once });
+            coordinator.do_send(Report { attempt, verdict, standing, brought, once });
         }
     }
 
-    fn announce(&mut self, event: BreakerEvent) {
-        let breaker = self.machine.scopes().breaker(&event.scope);
-        let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
-        let state = breaker.map_or(BreakerState::Closed, Breaker::state);
-        self.seams.registry.publish(&event.scope, &self.key, state, stance);
-        tracing::info!(
-            scope = &*event.scope,
-            shadow = event.mode == BreakerMode::Shadow,
-            from = event.from.name(),
-            to = event.to.name(),
-            reason = event.reason.map(|reason| reason.to_string()),
-            "breaker changed its state"
-        );
-        if let (BreakerState::Open, Some(coordinator)) = (state, self.demand.scope_opened.upgrade())
-        {
-            let (scope, until) = (event.scope.clone(), event.retry_at);
-            coordinator.do_send(ScopeOpened { scope, until });
+    /// How this host stands towards a scope, for the decisions of a call.
+    fn standing(&self, scope: Option<&ScopeKey>) -> Standing {
+        let breaker = scope.and_then(|scope| self.machine.scopes().breaker(scope));
+        Standing {
+            tokens: self.machine.tokens(),
+            generation: breaker.map(Breaker::generation),
+            reason: breaker.and_then(Breaker::reason),
         }
-        self.seams.journal.write(JournalEntry::Breaker(event));
-    }
-
-    fn publish(&self) {
-        self.idle.store(self.machine.is_idle(Instant::now()), Relaxed);
-        let Some(card) = &self.card else { return };
-        card.slots_max.store(self.machine.slots().slots_max(), Relaxed);
-        let milli = (self.machine.tokens() * 1000.0).clamp(0.0, f64::from(u32::MAX));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
-        card.tokens_milli.store(milli as u64, Relaxed);
     }
 
     /// Takes the options of a route that are new; until they change, an operator's own hold.
@@ -197,12 +223,14 @@ impl Host {
         let known = self.of_routes.get(scope);
         let is_new = match known {
             Some(known) => *known != options,
-            None => self.machine.scopes().breaker(scope).is_none(),
+            None => !self.machine.scopes().is_configured(scope),
         };
         if is_new {
             let order = BreakerOrder::Configure(options.clone());
-            self.of_routes.insert(scope.clone(), options);
             self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
+            if self.machine.scopes().is_configured(scope) {
+                self.of_routes.insert(scope.clone(), options);
+            }
         }
     }
 
@@ -233,6 +261,10 @@ impl Actor for Host {
     fn started(&mut self, ctx: &mut Self::Context) {
         // Its only senders are the coordinator and at most one task an attempt: bounded by both.
         ctx.set_mailbox_capacity(0);
+        if self.card.is_none() && self.seams.registry.scope(&self.key).is_none() {
+            let (state, stance) = (BreakerState::Closed, Stance::Admitting);
+            self.seams.registry.publish(&self.key, &self.key, state, stance);
+        }
     }
 }
 
@@ -254,7 +286,14 @@ impl Handler<Dispatch> for Host {
         if let Some(options) = breaker {
             self.configure_route(ctx, &offer.scope, options);
         }
-        let offered = Offered { trial, once, deadline: offer.deadline };
+        let offered = Offered {
+            trial,
+            once,
+            deadline: offer.deadline,
+            scope: offer.scope.clone(),
+            breaker: offer.breaker,
+            cost: offer.cost,
+        };
         self.offered.insert(offer.attempt, offered);
         self.step(ctx, Input::Offer(offer));
     }
@@ -273,10 +312,12 @@ impl Handler<Settled> for Host {
 
     fn handle(&mut self, settled: Settled, ctx: &mut Self::Context) {
         self.count(&settled);
-        let Settled { attempt, evidence, outturn, record } = settled;
+        let Settled { attempt, evidence, outturn, record, once } = settled;
         self.brought = Some((outturn, record));
+        self.returned = once;
         self.step(ctx, Input::Settled { attempt, evidence });
         self.brought = None;
+        self.returned = None;
     }
 }
 
@@ -304,11 +345,21 @@ impl Handler<NewPolicy> for Host {
     }
 }
 
+impl Handler<Inherit> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Inherit(scopes): Inherit, ctx: &mut Self::Context) {
+        for (scope, remnant) in scopes {
+            self.step(ctx, Input::Resume(scope, remnant));
+        }
+    }
+}
+
 impl Handler<Stop> for Host {
     type Result = ();
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
-        use actix::ActorContext as _;
+        self.leave();
         ctx.stop();
     }
 }

@@ -8,16 +8,19 @@ use std::time::Instant;
 use crate::address;
 use crate::deadline::DeadlineWish;
 use crate::error::Error;
-use crate::fetch::{Body, Fetch, RepeatWish, Sharing};
+use crate::fetch::{Fetch, RepeatWish, Sharing};
 use crate::hostname::HostName;
 use crate::order::{Delivery, Order, Origin, Payload, Prepared};
 use crate::plan::{CallFacts, CallPlan, Coalesce, MethodRepeat};
+use crate::replay::{REPLAY_MAX, Replay};
+use crate::request_body::Body;
+use crate::route_class;
 use crate::seams::Seams;
 use crate::userinfo;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{CallSpec, Repeat, ScopeKey, Target};
+use spillgate_core::call::{CallSpec, HedgeDelay, HedgeUse, Repeat, ScopeKey, Target};
 use spillgate_core::deadline::saturating_add;
 use spillgate_core::policy::Timeouts;
 use url::Url;
@@ -31,8 +34,9 @@ pub(crate) fn prepare(
     let began = Instant::now();
     let (url, host) = place_of(seams, &mut fetch)?;
     let plan = plan_of(seams, &fetch, &host, url.path());
-    let (body, once) = split(std::mem::take(&mut fetch.body));
-    let (target, route) = target_of(&fetch, &host, &plan);
+    let kept_max = fetch.wishes.replay_max.unwrap_or(REPLAY_MAX);
+    let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
+    let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
     let timeouts = timeouts_of(&fetch, &plan);
     let wishes = &fetch.wishes;
     let named = wishes.scope.is_some();
@@ -40,12 +44,14 @@ pub(crate) fn prepare(
         ticket: fetch.ticket,
         target: target.clone(),
         priority: wishes.priority,
+        caller: wishes.caller.as_ref().map(|name| seams.keys.caller(&name.0)).unwrap_or_default(),
         deadline: deadline_of(&fetch, &plan, began),
         key: None,
-        repeat: repeat_of(&fetch, &plan, once.is_some()),
+        repeat: repeat_of(&fetch, &plan),
         attempts_max: Some(wishes.attempts_max.unwrap_or(plan.attempts_max)),
         timeout: Some(timeouts.attempt),
         breaker: wishes.breaker,
+        hedge: if once.is_some() { HedgeUse::Off } else { hedge_of(wishes.hedge, &plan, delivery) },
     };
     if shares(&fetch, &plan, delivery) && once.is_none() {
         let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
@@ -65,6 +71,8 @@ pub(crate) fn prepare(
         scope: target.scope,
         priority: wishes.priority,
         began,
+        deadline: spec.deadline,
+        explains: wishes.explains,
     };
     let order = Order {
         method: fetch.method,
@@ -114,7 +122,15 @@ fn manner_of(spec: &CallSpec, timeouts: &Timeouts) -> Vec<u8> {
     }
     manner.extend_from_slice(&spec.attempts_max.unwrap_or_default().to_le_bytes());
     manner.extend_from_slice(&[spec.repeat as u8, spec.breaker as u8]);
-    manner.extend_from_slice(spec.target.scope.as_bytes());
+    manner.extend_from_slice(&match spec.hedge {
+        HedgeUse::ByPolicy => [0; 16],
+        HedgeUse::Off => [1; 16],
+        HedgeUse::On(HedgeDelay::LiveP95) => [2; 16],
+        HedgeUse::On(HedgeDelay::Fixed(delay)) => delay.as_nanos().to_be_bytes(),
+    });
+    // A route that gets a breaker of its own meanwhile is the same route.
+    let Target { scope, lane, class, .. } = &spec.target;
+    manner.extend_from_slice(if class.is_some() { lane } else { scope }.as_bytes());
     manner
 }
 
@@ -136,17 +152,24 @@ fn plan_of(seams: &Seams, fetch: &Fetch, host: &HostName, path: &str) -> CallPla
 ///
 /// A scope of the caller's own belongs to no host: an actor of its own keeps its breaker, while the
 /// slots stay the host's.
-fn target_of(fetch: &Fetch, host: &HostName, plan: &CallPlan) -> (Target, Option<Arc<str>>) {
+fn target_of(
+    seams: &Seams,
+    fetch: &Fetch,
+    (host, path): (&HostName, &str),
+    plan: &CallPlan,
+) -> (Target, Option<Arc<str>>) {
     let lane = host.key();
     let configured = plan.route.as_ref().map(|(name, _)| Arc::from(name.as_str()));
     let route: Option<Arc<str>> = fetch.wishes.route.clone().or(configured);
     let target = match (&fetch.wishes.scope, &route) {
-        (Some(scope), _) => Target { lane, keeper: scope.clone(), scope: scope.clone() },
+        (Some(scope), _) => {
+            Target { lane, keeper: scope.clone(), scope: scope.clone(), class: None }
+        }
         (None, Some(route)) => {
             let scope: ScopeKey = format!("{lane} {route}").into();
-            Target { keeper: lane.clone(), lane, scope }
+            Target { keeper: lane.clone(), lane, scope, class: None }
         }
-        (None, None) => Target { keeper: lane.clone(), scope: lane.clone(), lane },
+        (None, None) => route_class::target(&seams.registry, lane, &fetch.method, path),
     };
     (target, route)
 }
@@ -160,10 +183,9 @@ fn deadline_of(fetch: &Fetch, plan: &CallPlan, began: Instant) -> Instant {
     fetch.wishes.parent_deadline.map_or(own, |parent| own.min(parent.instant()))
 }
 
-fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
+fn repeat_of(fetch: &Fetch, plan: &CallPlan) -> Repeat {
     let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
     match (fetch.wishes.repeat, plan.repeat) {
-        _ if once => Repeat::Never,
         (RepeatWish::Forbidden, _) => Repeat::Never,
         (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
             Repeat::Always
@@ -173,11 +195,20 @@ fn repeat_of(fetch: &Fetch, plan: &CallPlan, once: bool) -> Repeat {
     }
 }
 
-fn split(body: Body) -> (Payload, Option<crate::transport::BodyStream>) {
+/// What the caller wishes, or else the plan; a stream's second head would come too late.
+fn hedge_of(wish: HedgeUse, plan: &CallPlan, delivery: Delivery) -> HedgeUse {
+    match (delivery, wish) {
+        (Delivery::Stream, _) => HedgeUse::Off,
+        (Delivery::Whole, HedgeUse::ByPolicy) => plan.hedge,
+        (Delivery::Whole, HedgeUse::Off | HedgeUse::On(_)) => wish,
+    }
+}
+
+fn split(body: Body, kept_max: usize) -> (Payload, Option<Replay>) {
     match body {
         Body::Empty => (Payload::Empty, None),
         Body::Bytes(bytes) => (Payload::Bytes(bytes), None),
-        Body::Stream(stream) => (Payload::Once, Some(stream)),
+        Body::Stream(stream) => (Payload::Once, Some(Replay::new(stream, kept_max))),
     }
 }
 

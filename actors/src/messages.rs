@@ -6,6 +6,9 @@
 //! Cancel, the caller's deadline -> Coordinator -> Abort -> Host
 //! a breaker opens: Host -> ScopeOpened -> Coordinator
 //! a limit moves: Host -> HostLimit -> Coordinator
+//! an attempt is slow: Host -> HedgeDue -> Coordinator -> Dispatch
+//! a host is forgotten: Coordinator -> Stop -> Host -> Left -> Coordinator
+//! and comes again: Coordinator -> Inherit -> Host
 //! operators: Inspect, Reset, ForceOpen, ForceClosed, Configure, Reload, Drain -> Coordinator -> Operate -> Host
 //! ```
 //!
@@ -19,6 +22,7 @@ use actix::{Message, WeakRecipient};
 use crossbeam_channel::Sender;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::breaker::remnant::Remnant;
 use spillgate_core::call::{AttemptId, HostKey, ScopeKey, Ticket};
 use spillgate_core::host::Order as BreakerOrder;
 use spillgate_core::outcome::Evidence;
@@ -28,12 +32,13 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Head, Response, StreamingResponse};
 use crate::body::BodyReader;
+use crate::course::Standing;
 use crate::error::Error;
 use crate::order::{Outturn, Prepared, Trial};
 use crate::plan::Plan;
 use crate::record::AttemptRecord;
+use crate::replay::Replay;
 use crate::snapshot::Snapshot;
-use crate::transport::BodyStream;
 
 /// A caller wants an answer; the facade's door. The other door is [`crate::fetch::Fetch`] itself.
 #[derive(Message)]
@@ -67,7 +72,7 @@ pub struct Cancel {
 pub(crate) struct Dispatch {
     pub(crate) offer: Offer,
     pub(crate) trial: Arc<Trial>,
-    pub(crate) once: Option<BodyStream>,
+    pub(crate) once: Option<Replay>,
     pub(crate) breaker: Option<BreakerOptions>,
 }
 
@@ -96,6 +101,8 @@ pub(crate) struct Settled {
     pub(crate) evidence: Evidence,
     pub(crate) outturn: Outturn,
     pub(crate) record: Arc<AttemptRecord>,
+    /// A streamed body that can be sent again.
+    pub(crate) once: Option<Replay>,
 }
 
 /// A host reports its verdict on an attempt.
@@ -104,10 +111,12 @@ pub(crate) struct Settled {
 pub(crate) struct Report {
     pub(crate) attempt: AttemptId,
     pub(crate) verdict: Verdict,
+    /// How the host stood when it decided.
+    pub(crate) standing: Standing,
     /// What the attempt brought; nothing when it was refused.
     pub(crate) brought: Option<(Outturn, Arc<AttemptRecord>)>,
-    /// A body that was not touched because the attempt was refused.
-    pub(crate) once: Option<BodyStream>,
+    /// A streamed body that can be sent again, or was not touched because the attempt was refused.
+    pub(crate) once: Option<Replay>,
 }
 
 /// A host tells that a breaker opened.
@@ -126,6 +135,26 @@ pub(crate) struct HostLimit {
     pub(crate) slots_max: u32,
 }
 
+/// A host asks for a second attempt beside one that has not answered for long.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct HedgeDue {
+    pub(crate) attempt: AttemptId,
+}
+
+/// A host that is forgotten leaves the breakers that are not closed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Left {
+    pub(crate) keeper: HostKey,
+    pub(crate) scopes: Vec<(ScopeKey, Remnant)>,
+}
+
+/// What the host had left when it was forgotten.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Inherit(pub(crate) Vec<(ScopeKey, Remnant)>);
+
 /// A host's way back to its coordinator; weak, or the two would keep each other alive.
 #[derive(Clone)]
 pub(crate) struct Demand {
@@ -133,6 +162,8 @@ pub(crate) struct Demand {
     pub(crate) opened: WeakRecipient<Opened>,
     pub(crate) scope_opened: WeakRecipient<ScopeOpened>,
     pub(crate) host_limit: WeakRecipient<HostLimit>,
+    pub(crate) hedge_due: WeakRecipient<HedgeDue>,
+    pub(crate) left: WeakRecipient<Left>,
 }
 
 /// Asks for the published state of everything.

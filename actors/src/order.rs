@@ -1,6 +1,6 @@
 //! A request as the actors carry it: what is sent, and what is remembered of who sent it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,10 +12,12 @@ use spillgate_core::policy::Timeouts;
 use url::Url;
 
 use crate::answer::Head;
+use crate::course::Admission;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
-use crate::transport::{BodyStream, Connection, TransportError};
+use crate::replay::Replay;
+use crate::transport::{Connection, TransportError};
 
 /// A call that passed the checks at the door.
 pub(crate) struct Prepared {
@@ -23,8 +25,8 @@ pub(crate) struct Prepared {
     pub(crate) spec: CallSpec,
     /// What is sent.
     pub(crate) order: Order,
-    /// A body that can be sent only once.
-    pub(crate) once: Option<BodyStream>,
+    /// A body that streams once.
+    pub(crate) once: Option<Replay>,
     /// Who asked.
     pub(crate) origin: Origin,
     /// The breaker of a route that the configuration gives one of its own.
@@ -53,7 +55,7 @@ pub(crate) enum Payload {
     Empty,
     /// Whole.
     Bytes(Bytes),
-    /// A stream that is kept elsewhere and sent once.
+    /// A stream that is kept elsewhere, and goes from attempt to attempt.
     Once,
 }
 
@@ -79,16 +81,23 @@ pub(crate) struct Origin {
     pub(crate) scope: ScopeKey,
     pub(crate) priority: Priority,
     pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+    /// Whether the caller wants to be told all that can be.
+    pub(crate) explains: bool,
 }
 
 /// One attempt, as all who handle it share it.
 pub(crate) struct Trial {
     pub(crate) attempt: AttemptId,
     pub(crate) resend: u32,
+    /// Whether it runs beside another of its flight.
+    pub(crate) hedge: bool,
     pub(crate) context: SpanContext,
     pub(crate) marks: Arc<PhaseMarks>,
     pub(crate) order: Arc<Order>,
     pub(crate) host: HostKey,
+    /// How it was let through, once it is.
+    pub(crate) admission: OnceLock<Admission>,
 }
 
 /// A whole answer, as it arrived.
@@ -109,7 +118,6 @@ pub(crate) struct Ending {
     pub(crate) error: Option<ErrorKind>,
     pub(crate) connection: Option<Connection>,
     pub(crate) response_bytes: u64,
-    pub(crate) probe: bool,
     pub(crate) goes_on: bool,
 }
 
@@ -124,6 +132,12 @@ impl Payload {
 }
 
 impl Trial {
+    /// The record of an attempt that is given up at `now`.
+    pub(crate) fn cancelled(&self, now: Instant) -> Arc<AttemptRecord> {
+        let error = Some(ErrorKind::Cancelled);
+        self.record(now, Ending { error, ..Ending::default() })
+    }
+
     /// The attempt's record, as it stands at `ended`.
     pub(crate) fn record(&self, ended: Instant, ending: Ending) -> Arc<AttemptRecord> {
         let request_bytes = self.order.body.bytes().map(|bytes| bytes.len() as u64);
@@ -143,7 +157,10 @@ impl Trial {
             connection: ending.connection,
             request_bytes,
             response_bytes: ending.response_bytes,
-            probe: ending.probe,
+            hedge: self.hedge,
+            chaos: self.marks.injected().cloned(),
+            admission: self.admission.get().copied(),
+            settlement: None,
             goes_on: ending.goes_on,
         })
     }

@@ -3,8 +3,8 @@
 //! One enum is phase, timeout and span name at once. Marks are atomics because a connect can
 //! outlive the attempt that caused it and run beside it; each mark is written once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A stretch of an attempt.
@@ -87,6 +87,7 @@ pub enum Mark {
 pub struct PhaseMarks {
     began: Instant,
     marks: [AtomicU64; MARKS],
+    injected: OnceLock<Arc<str>>,
 }
 
 /// A phase with its two ends.
@@ -103,7 +104,7 @@ pub struct PhaseSpan {
 impl PhaseMarks {
     /// Marks for an attempt that begins at `began`.
     pub fn new(began: Instant) -> Arc<Self> {
-        Arc::new(Self { began, marks: Default::default() })
+        Arc::new(Self { began, marks: Default::default(), injected: OnceLock::new() })
     }
 
     /// Notes that `mark` passes at this instant; the first note counts.
@@ -118,6 +119,16 @@ impl PhaseMarks {
         if let Some(cell) = self.marks.get(mark as usize) {
             let _ = cell.compare_exchange(0, stored, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that a transport injects a fault, in words; the first note counts.
+    pub fn note_injected(&self, fault: impl Into<Arc<str>>) {
+        let _ = self.injected.set(fault.into());
+    }
+
+    /// The fault that was injected, if one was.
+    pub fn injected(&self) -> Option<&Arc<str>> {
+        self.injected.get()
     }
 
     /// When the attempt began.

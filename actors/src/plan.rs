@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::call::HedgeUse;
 use spillgate_core::policy::{HostPolicy, Limits, Timeouts};
 
 use crate::hostname::HostName;
@@ -53,6 +54,8 @@ pub struct CallPlan {
     pub redirects_max: u32,
     /// The largest decoded body that is buffered, in bytes.
     pub body_max: usize,
+    /// Whether a slow attempt gets a second one beside it.
+    pub hedge: HedgeUse,
     /// The route of the configuration that matched, with its breaker if it has one of its own.
     pub route: Option<(String, Option<BreakerOptions>)>,
 }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{FlightId, HostKey, Priority, ScopeKey, Ticket};
+use spillgate_core::call::{FlightId, Generation, HostKey, Priority, ScopeKey, Ticket};
 use spillgate_core::event::BreakerEvent;
+use spillgate_core::verdict::{Finality, Grounds};
 
+use crate::course::{Admission, Note, NoteKind, Role, Settlement};
 use crate::phases::{Phase, PhaseSpan};
 use crate::transport::Connection;
 
@@ -69,6 +71,8 @@ pub struct CallRecord {
     pub ticket: Ticket,
     /// The flight that served it, if it came that far.
     pub flight: Option<FlightId>,
+    /// How it came to that flight.
+    pub role: Option<Role>,
     /// The call's own span.
     pub context: SpanContext,
     /// The span id of the service's span around the call, within the same trace.
@@ -89,11 +93,13 @@ pub struct CallRecord {
     pub priority: Priority,
     /// When the caller sent it.
     pub began: Instant,
+    /// When its answer is of no more use.
+    pub deadline: Instant,
     /// When its answer was given (for a stream: when the stream ended).
     pub ended: Instant,
     /// What it waited for between attempts and before the first, in order of time.
     pub waits: Vec<Wait>,
-    /// Its attempts, in order; shared by all calls of the flight.
+    /// Its attempts, in the order in which they were sent; shared by all calls of the flight.
     pub attempts: Vec<Arc<AttemptRecord>>,
     /// The final status, when there was an answer.
     pub status: Option<u16>,
@@ -101,8 +107,16 @@ pub struct CallRecord {
     pub error: Option<ErrorKind>,
     /// When the upstream wants to be asked again, if the answer says so.
     pub retry_at: Option<Instant>,
-    /// What was decided on the way, in order of time.
-    pub decisions: Vec<Decision>,
+    /// Why no further attempt was made, when that was decided.
+    pub finality: Option<Finality>,
+    /// What its refusal rests on, when it was refused.
+    pub grounds: Grounds,
+    /// What happened besides attempts and waits, in order of time.
+    pub notes: Vec<Note>,
+    /// Notes that found no room.
+    pub notes_left_out: u32,
+    /// Whether its caller asked for all that can be told.
+    pub explains: bool,
 }
 
 /// What a flight went on to do after its first caller had left: the rest of that call's story.
@@ -139,8 +153,40 @@ pub struct Wait {
 pub enum WaitCause {
     /// A slot: the span `queue`.
     Queue,
-    /// The time before a retry, or until the upstream wants to be asked again: `back-off`.
+    /// The time before a retry: `back-off`.
     BackOff,
+    /// The time until the upstream wants to be asked again, by its `Retry-After`.
+    RetryAfter,
+    /// What the upstream asked of other calls too, or its quota.
+    Pace,
+    /// The host's own rate.
+    Rate,
+    /// The verdict of a breaker's probe.
+    Verdict,
+}
+
+impl WaitCause {
+    /// The cause in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::BackOff => "back-off",
+            Self::RetryAfter => "retry-after",
+            Self::Pace => "pace",
+            Self::Rate => "rate",
+            Self::Verdict => "verdict",
+        }
+    }
+
+    /// The name of its span: `queue` for slots, else `back-off`.
+    pub fn span_name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::BackOff | Self::RetryAfter | Self::Pace | Self::Rate | Self::Verdict => {
+                "back-off"
+            }
+        }
+    }
 }
 
 /// What is remembered of one attempt.
@@ -176,25 +222,28 @@ pub struct AttemptRecord {
     pub request_bytes: Option<u64>,
     /// Decoded bytes of the answer's body.
     pub response_bytes: u64,
-    /// Whether it was a breaker's probe.
-    pub probe: bool,
+    /// Whether it ran beside another attempt that was slow.
+    pub hedge: bool,
+    /// The fault that was injected into it, in words.
+    pub chaos: Option<Arc<str>>,
+    /// How it was let through the gates; `None` if that was not known yet.
+    pub admission: Option<Admission>,
+    /// What its host decided about it; `None` while it runs.
+    pub settlement: Option<Settlement>,
     /// Whether it went on for other callers when this was recorded: a [`FlightRecord`] tells its end.
     pub goes_on: bool,
-}
-
-/// A decision on a call's way, with its time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    /// When it was taken.
-    pub at: Instant,
-    /// What was decided, in words without secrets, such as `retry in 180 ms`.
-    pub text: String,
 }
 
 impl CallRecord {
     /// The time spent waiting for `cause`.
     pub fn waited(&self, cause: WaitCause) -> Duration {
-        self.waits.iter().filter(|wait| wait.cause == cause).map(|wait| wait.to - wait.from).sum()
+        self.waited_if(|other| other == cause)
+    }
+
+    /// The time spent waiting for causes that hold.
+    pub fn waited_if(&self, holds: impl Fn(WaitCause) -> bool) -> Duration {
+        let waits = self.waits.iter().filter(|wait| holds(wait.cause));
+        waits.map(|wait| wait.to - wait.from).sum()
     }
 
     /// The time all attempts together spent in `phase`; `None` if none came that far.
@@ -206,8 +255,63 @@ impl CallRecord {
             .reduce(|a, b| a + b)
     }
 
+    /// The flight's last known budget, in tokens; `None` if no host was asked.
+    pub fn budget_left(&self) -> Option<f64> {
+        let of_notes = self.notes.iter().filter_map(|note| match &note.what {
+            NoteKind::Refused { standing, .. } => Some((note.at, standing.tokens)),
+            NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
+            | NoteKind::Ranked { .. }
+            | NoteKind::Queued { .. }
+            | NoteKind::Shared { .. } => None,
+        });
+        let of_attempts = self.attempts.iter().flat_map(|attempt| {
+            let admitted = attempt.admission.map(|admission| (attempt.began, admission.tokens));
+            let settled = attempt.settlement.map(|settled| (attempt.ended, settled.tokens));
+            admitted.into_iter().chain(settled)
+        });
+        of_notes.chain(of_attempts).max_by_key(|(at, _)| *at).map(|(_, tokens)| tokens)
+    }
+
+    /// The breaker's epoch as the latest attempt was admitted or refused.
+    pub fn generation(&self) -> Option<Generation> {
+        let of_notes = self.notes.iter().filter_map(|note| match &note.what {
+            NoteKind::Refused { standing, .. } => Some((note.at, standing.generation?)),
+            NoteKind::Hedged { .. }
+            | NoteKind::Outrun
+            | NoteKind::Redirected { .. }
+            | NoteKind::Ranked { .. }
+            | NoteKind::Queued { .. }
+            | NoteKind::Shared { .. } => None,
+        });
+        let of_attempts = self.attempts.iter().filter_map(|attempt| {
+            let generation = attempt.admission?.generation?;
+            Some((attempt.began, generation))
+        });
+        of_notes.chain(of_attempts).max_by_key(|(at, _)| *at).map(|(_, generation)| generation)
+    }
+
+    /// Whether nothing was decided that its spans do not show: sent once, answered once.
+    pub fn is_plain(&self) -> bool {
+        let is_first = |attempt: &Arc<AttemptRecord>| attempt.resend == 0 && !attempt.is_probe();
+        !self.explains
+            && self.notes.is_empty()
+            && self.error.is_none()
+            && self.finality.is_none_or(|finality| finality == Finality::Settled)
+            && self.attempts.len() == 1
+            && self.attempts.iter().all(is_first)
+    }
+
     /// Whether the call shared another's flight.
     pub fn is_coalesced(&self) -> bool {
         self.leader.is_some()
+    }
+}
+
+impl AttemptRecord {
+    /// Whether it was a breaker's probe.
+    pub fn is_probe(&self) -> bool {
+        self.admission.is_some_and(|admission| admission.probe)
     }
 }

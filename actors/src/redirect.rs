@@ -30,7 +30,7 @@ pub enum BodyState {
     Absent,
     /// One that can be sent again.
     Replayable,
-    /// One that is gone once it was sent.
+    /// A stream of which more was sent than is kept.
     OneShot,
 }
 

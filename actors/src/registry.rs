@@ -1,26 +1,27 @@
 //! What the world may read of the actors' state without asking them.
 //!
-//! Cards hold atomics that only actors write, on the shard's one thread; the maps are replaced
-//! whole. A caller finds in nanoseconds that a circuit is open, where a message would cost
+//! Cards hold atomics that only actors write, on the shard's one thread; the tables are
+//! replaced in parts. A caller finds in nanoseconds that a circuit is open, where a message would cost
 //! half a microsecond and a wake-up.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use spillgate_core::breaker::Stance;
 use spillgate_core::call::{HostKey, Priority, ScopeKey};
 use spillgate_core::event::BreakerState;
 use spillgate_core::outcome::Outcome;
 
+use crate::order::Trial;
+use crate::table::{Card, Table};
+
 /// The published state of one client.
 #[derive(Debug)]
 pub struct Registry {
     epoch: Instant,
-    hosts: ArcSwap<HashMap<HostKey, Arc<HostCard>>>,
-    scopes: ArcSwap<HashMap<ScopeKey, Arc<ScopeCard>>>,
+    hosts: Table<HostCard>,
+    scopes: Table<ScopeCard>,
     /// Calls inside the client.
     pub calls: AtomicUsize,
     /// Calls answered, whatever with.
@@ -61,8 +62,10 @@ pub struct HostCard {
     pub queued: [AtomicUsize; Priority::ALL.len()],
     /// Attempts sent.
     pub attempts: AtomicU64,
-    /// Attempts that were not the first of their hop.
+    /// Attempts that followed another of their hop.
     pub retries: AtomicU64,
+    /// Attempts that ran beside another of their hop.
+    pub hedges: AtomicU64,
     /// Attempts that succeeded.
     pub successes: AtomicU64,
     /// Attempts that failed.
@@ -84,8 +87,8 @@ impl Registry {
     pub(crate) fn new() -> Self {
         Self {
             epoch: Instant::now(),
-            hosts: ArcSwap::default(),
-            scopes: ArcSwap::default(),
+            hosts: Table::new(),
+            scopes: Table::new(),
             calls: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
             coalesced: AtomicU64::new(0),
@@ -97,29 +100,27 @@ impl Registry {
 
     /// How a scope's breaker stands; one that is not published admits.
     pub fn stance(&self, scope: &str) -> Stance {
-        let scopes = self.scopes.load();
-        let Some(card) = scopes.get(scope) else { return Stance::Admitting };
-        card.stance()
+        self.scopes.look(scope, |card| card.stance()).unwrap_or(Stance::Admitting)
     }
 
     /// A scope's breaker, if it was ever configured or open, or is a host's own.
     pub fn scope(&self, scope: &str) -> Option<Arc<ScopeCard>> {
-        self.scopes.load().get(scope).cloned()
+        self.scopes.get(scope)
     }
 
     /// All published breakers.
     pub fn scopes(&self) -> Vec<Arc<ScopeCard>> {
-        self.scopes.load().values().cloned().collect()
+        self.scopes.all()
     }
 
     /// A host's card.
     pub fn host(&self, key: &str) -> Option<Arc<HostCard>> {
-        self.hosts.load().get(key).cloned()
+        self.hosts.get(key)
     }
 
     /// All hosts' cards.
     pub fn hosts(&self) -> Vec<Arc<HostCard>> {
-        self.hosts.load().values().cloned().collect()
+        self.hosts.all()
     }
 
     /// Counts an attempt that goes out.
@@ -135,26 +136,17 @@ impl Registry {
 
     /// Publishes a host.
     pub(crate) fn add_host(&self, key: &HostKey) {
-        let card = Arc::new(HostCard::new(key.clone()));
-        self.hosts.rcu(|hosts| {
-            let mut hosts = HashMap::clone(hosts);
-            hosts.insert(key.clone(), card.clone());
-            hosts
-        });
+        self.hosts.insert(&Arc::new(HostCard::new(key.clone())));
     }
 
-    /// Forgets a host and its breakers.
+    /// Forgets a host; what is published of its breakers stays.
     pub(crate) fn drop_host(&self, key: &HostKey) {
-        self.hosts.rcu(|hosts| {
-            let mut hosts = HashMap::clone(hosts);
-            hosts.remove(key);
-            hosts
-        });
-        self.scopes.rcu(|scopes| {
-            let mut scopes = HashMap::clone(scopes);
-            scopes.retain(|_, card| card.keeper != *key);
-            scopes
-        });
+        self.hosts.remove(key);
+    }
+
+    /// Forgets a scope's breaker.
+    pub(crate) fn drop_scope(&self, scope: &ScopeKey) {
+        self.scopes.remove(scope);
     }
 
     /// Publishes how a scope's breaker stands.
@@ -186,11 +178,7 @@ impl Registry {
             state: AtomicU8::new(BreakerState::Closed as u8),
             refuses_until: AtomicU64::new(ADMITS),
         });
-        self.scopes.rcu(|scopes| {
-            let mut scopes = HashMap::clone(scopes);
-            scopes.insert(scope.clone(), card.clone());
-            scopes
-        });
+        self.scopes.insert(&card);
         card
     }
 }
@@ -238,6 +226,7 @@ impl HostCard {
             queued: Default::default(),
             attempts: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
             successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -249,9 +238,11 @@ impl HostCard {
     }
 
     /// Counts an attempt that goes out.
-    pub(crate) fn started(&self, resend: u32) {
+    pub(crate) fn started(&self, trial: &Trial) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
-        if resend > 0 {
+        if trial.hedge {
+            self.hedges.fetch_add(1, Ordering::Relaxed);
+        } else if trial.resend > 0 {
             self.retries.fetch_add(1, Ordering::Relaxed);
         }
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
@@ -266,6 +257,18 @@ impl HostCard {
             Outcome::Failure => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
             Outcome::Neutral(_) => {}
         }
+    }
+}
+
+impl Card for HostCard {
+    fn name(&self) -> &str {
+        &self.key
+    }
+}
+
+impl Card for ScopeCard {
+    fn name(&self) -> &str {
+        &self.scope
     }
 }
 

@@ -1,9 +1,14 @@
 //! What a caller can read about its own call.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use spillgate_core::call::{FlightId, Generation};
+
+use crate::course::Role;
+use crate::decision::{self, Decision};
 use crate::phases::Phase;
-use crate::record::{CallRecord, Decision, WaitCause};
+use crate::record::{CallRecord, WaitCause};
 
 /// What happened on a call's way to its answer.
 #[derive(Debug, Clone)]
@@ -14,7 +19,8 @@ pub struct CallReport {
     pub coalesced: bool,
     /// The time spent waiting for a slot.
     pub queue_wait: Duration,
-    /// The time spent waiting before retries, or because the server asked for it.
+    /// The time spent waiting before retries, because the server asked for it, for the host's own rate
+    /// or for a probe's verdict.
     pub back_off: Duration,
     /// From the call to its answer.
     pub total: Duration,
@@ -24,8 +30,7 @@ pub struct CallReport {
     pub trace_id: String,
     /// When the upstream wants to be asked again, if the answer says so.
     pub retry_at: Option<Instant>,
-    /// What was decided on the way, in order of time.
-    pub decisions: Vec<Decision>,
+    record: Option<Arc<CallRecord>>,
 }
 
 /// The time spent in each phase; `None` if no attempt came that far.
@@ -59,17 +64,17 @@ impl CallReport {
             phases: PhaseTimes::default(),
             trace_id: String::new(),
             retry_at: None,
-            decisions: Vec::new(),
+            record: None,
         }
     }
 
     /// The report of a recorded call.
-    pub fn of(record: &CallRecord) -> Self {
+    pub fn of(record: &Arc<CallRecord>) -> Self {
         Self {
             attempts: u32::try_from(record.attempts.len()).unwrap_or(u32::MAX),
             coalesced: record.is_coalesced(),
             queue_wait: record.waited(WaitCause::Queue),
-            back_off: record.waited(WaitCause::BackOff),
+            back_off: record.waited_if(|cause| cause != WaitCause::Queue),
             total: record.ended.saturating_duration_since(record.began),
             phases: PhaseTimes {
                 acquire: record.spent(Phase::Acquire),
@@ -82,7 +87,32 @@ impl CallReport {
             },
             trace_id: record.context.trace_id_hex(),
             retry_at: record.retry_at,
-            decisions: record.decisions.clone(),
+            record: Some(record.clone()),
         }
+    }
+
+    /// What was decided on the way, in order of time; put together when it is asked for.
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.record.as_deref().map(decision::of).unwrap_or_default()
+    }
+
+    /// The flight that served it; `None` when it was refused before it came to one.
+    pub fn flight(&self) -> Option<FlightId> {
+        self.record.as_deref().and_then(|record| record.flight)
+    }
+
+    /// How it came to that flight.
+    pub fn role(&self) -> Option<Role> {
+        self.record.as_deref().and_then(|record| record.role)
+    }
+
+    /// The tokens of the host's retry budget, as last seen on the call's way.
+    pub fn budget_left(&self) -> Option<f64> {
+        self.record.as_deref().and_then(CallRecord::budget_left)
+    }
+
+    /// The breaker's epoch as its latest attempt was admitted or refused.
+    pub fn generation(&self) -> Option<Generation> {
+        self.record.as_deref().and_then(CallRecord::generation)
     }
 }

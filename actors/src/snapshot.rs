@@ -48,8 +48,10 @@ pub struct HostSnapshot {
     pub queued: [usize; Priority::ALL.len()],
     /// Attempts sent so far.
     pub attempts: u64,
-    /// Attempts that were not the first.
+    /// Attempts that followed another of the same hop.
     pub retries: u64,
+    /// Attempts that ran beside another of the same hop.
+    pub hedges: u64,
     /// Attempts that succeeded.
     pub successes: u64,
     /// Attempts that failed.
@@ -122,6 +124,7 @@ impl HostSnapshot {
             queued: card.queued.each_ref().map(|depth| depth.load(Relaxed)),
             attempts: card.attempts.load(Relaxed),
             retries: card.retries.load(Relaxed),
+            hedges: card.hedges.load(Relaxed),
             successes: card.successes.load(Relaxed),
             failures: card.failures.load(Relaxed),
             refusals: card.refusals.load(Relaxed),

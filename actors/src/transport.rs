@@ -48,6 +48,19 @@ pub struct Outbound {
     pub connect_timeout: Duration,
     /// Where the phases are noted.
     pub marks: Arc<PhaseMarks>,
+    /// Over which connection it goes.
+    pub way: Way,
+}
+
+/// Over which connection a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Way {
+    /// Any that stands, or a new one.
+    #[default]
+    Usual,
+    /// One of its own, to another of the host's addresses if it has several: what the request runs
+    /// beside is slow, and whatever makes it slow should not meet this one.
+    Apart,
 }
 
 /// The body of a request.

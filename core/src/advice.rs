@@ -8,6 +8,8 @@
 pub enum ErrorKind {
     /// The request itself cannot be sent: URL, scheme, header or body is malformed.
     InvalidRequest,
+    /// The request's body, a stream of the caller's, failed.
+    RequestBody,
     /// The configuration cannot work.
     InvalidConfig,
     /// The client is shutting down.
@@ -149,6 +151,7 @@ macro_rules! kinds {
 
 kinds! {
     InvalidRequest "invalid_request" Permanent Report "This request cannot be made.";
+    RequestBody "request_body" Permanent Report "This request cannot be made.";
     InvalidConfig "invalid_config" Permanent Report "The service is set up wrongly.";
     ShuttingDown "shutting_down" Rejected Silent "The service is closing.";
     Overloaded "overloaded" Rejected OfferRetry "The service is very busy. Please try again in a moment.";

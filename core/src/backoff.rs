@@ -106,6 +106,7 @@ mod tests {
         assert_eq!(ms, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
     }
 
+    /// Polly#2163 (PITFALLS A28).
     #[test]
     fn attempt_number_100_000_does_not_overflow() {
         let options = BackoffOptions { factor: 10.0, ..BackoffOptions::default() };

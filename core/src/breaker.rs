@@ -11,6 +11,7 @@
 pub mod options;
 pub mod probe;
 mod ramp;
+pub mod remnant;
 mod telling;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Everything a machine may know about a request is here; methods, headers and bodies stay with
 //! the actors, so that a decision can never depend on them by accident.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,11 @@ pub type HostKey = Arc<str>;
 
 /// Names what shares a breaker: a host, a route of a host, or a name of the user's.
 pub type ScopeKey = Arc<str>;
+
+/// Names who asks, among whom turns are taken: a keyed digest of a name of the service's own, which is
+/// never shown. Whoever gives no name is the default.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CallerKey(pub u64);
 
 /// Says how urgent a call is; the greater runs first.
 ///
@@ -92,6 +98,51 @@ pub enum Repeat {
     Never,
 }
 
+/// Says whether a slow attempt of a call may get a second one beside it, whose answer counts if it
+/// comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HedgeUse {
+    /// As the host's policy has it.
+    #[default]
+    ByPolicy,
+    /// It may not.
+    Off,
+    /// It may once the first has taken this long, if it may be repeated and calls have earned it.
+    On(HedgeDelay),
+}
+
+/// How long a first attempt may take before it is hedged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HedgeDelay {
+    /// As long as 95 of 100 recent ones took; nothing is hedged before that is known.
+    LiveP95,
+    /// Always so long.
+    Fixed(Duration),
+}
+
+impl HedgeUse {
+    /// A second attempt once the first has taken this long.
+    pub fn after(delay: Duration) -> Self {
+        Self::On(HedgeDelay::Fixed(delay))
+    }
+
+    /// A second attempt once the first takes longer than 95 of 100 recent ones did.
+    pub fn live() -> Self {
+        Self::On(HedgeDelay::LiveP95)
+    }
+
+    /// No second attempt.
+    pub fn off() -> Self {
+        Self::Off
+    }
+}
+
+impl From<Duration> for HedgeUse {
+    fn from(delay: Duration) -> Self {
+        Self::after(delay)
+    }
+}
+
 /// Where a flight is sent: the lane it queues in and the owner of its breaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -101,6 +152,8 @@ pub struct Target {
     pub keeper: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// The name of the route's own breaker, should it get one; `None` if the call said what it shares.
+    pub class: Option<ScopeKey>,
 }
 
 /// What a coordinator needs to know of a call to queue, share and end it.
@@ -112,6 +165,8 @@ pub struct CallSpec {
     pub target: Target,
     /// Its place in the queue.
     pub priority: Priority,
+    /// Whose turns it takes there.
+    pub caller: CallerKey,
     /// When its answer is of no more use.
     pub deadline: Instant,
     /// What it may share a flight by; `None` never shares.
@@ -124,6 +179,8 @@ pub struct CallSpec {
     pub timeout: Option<Duration>,
     /// Whether breakers are consulted and fed.
     pub breaker: BreakerUse,
+    /// Whether a slow attempt may get a second one beside it.
+    pub hedge: HedgeUse,
 }
 
 /// Says whether a call goes through its scope's breaker.
@@ -134,4 +191,10 @@ pub enum BreakerUse {
     Guarded,
     /// The breaker is neither asked nor told.
     Bypassed,
+}
+
+impl fmt::Debug for CallerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerKey(..)")
+    }
 }

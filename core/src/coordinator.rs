@@ -10,14 +10,18 @@ mod foresight;
 mod network;
 mod patience;
 pub mod port;
+mod racing;
 mod refusals;
+mod residence;
+mod sending;
 mod sleep;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, Target, Ticket};
@@ -28,8 +32,10 @@ use crate::coordinator::port::{Action, Answer, Input};
 use crate::device::Device;
 use crate::flights::{Entry, Flight, Flights, Leaving, Stage};
 use crate::queue::{Pushed, Queue};
-use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Cost, Finality, Gate, Offer, Retry, Verdict};
+use crate::race::Ending;
+use crate::residents::Residents;
+use crate::slots::Slots;
+use crate::verdict::{AbortCause, Cost, Finality, Gate, Grounds, Retry, Verdict};
 
 /// The machine of demand.
 #[derive(Debug)]
@@ -43,6 +49,7 @@ pub struct Coordinator {
     awaiting: Awaiting,
     foresight: Foresight,
     device: Device,
+    residents: Residents,
     /// Attempts on the wire, with the target whose lane and slot they hold.
     running: BTreeMap<AttemptId, Sent>,
     actions: VecDeque<Action>,
@@ -69,6 +76,7 @@ impl Coordinator {
             awaiting: Awaiting::default(),
             foresight: Foresight::default(),
             device: Device::default(),
+            residents: Residents::default(),
             running: BTreeMap::new(),
             actions: VecDeque::new(),
             serial: 0,
@@ -83,22 +91,23 @@ impl Coordinator {
             Input::Submit(spec) => self.submit(now, &spec),
             Input::Cancel(ticket) => self.leave(ticket, AbortCause::Cancelled),
             Input::Opened(attempt) => self.opened(attempt),
+            Input::HedgeDue(attempt) => self.hedge(now, attempt),
             Input::Seen { attempt, sight } => self.seen(now, attempt, sight),
             Input::Report { attempt, verdict, onward } => {
                 self.report(now, attempt, verdict, onward);
             }
             Input::ScopeOpened { scope, until } => self.scope_opened(&scope, until),
-            Input::Lane { lane, slots_max } => self.queue.set_lane(&lane, slots_max),
+            Input::Lane { lane, slots_max } => {
+                self.queue.set_lane(&lane, slots_max);
+                self.residents.settle(&lane);
+            }
+            Input::Keeper(keeper) => self.residents.settle(&keeper),
             Input::LaneLimit { lane, slots_max } => {
                 if self.queue.has_lane(&lane) {
                     self.queue.set_lane(&lane, slots_max);
                 }
             }
-            Input::DropLane(lane) => {
-                self.queue.drop_lane(&lane);
-                self.foresight.forget(&lane);
-                self.device.forget(&lane);
-            }
+            Input::DropLane(lane) => self.drop_lane(&lane),
             Input::Resize { global, queue_max } => {
                 self.global.resize(global);
                 self.queue.set_max(queue_max);
@@ -140,6 +149,7 @@ impl Coordinator {
         self.patience.begin(ticket, spec.deadline);
         match self.flights.enter(now, spec) {
             Entry::Began(flight) => {
+                self.residents.hold(&spec.target);
                 self.actions.push_back(Action::Begin(flight, ticket));
                 match self.too_late_at(now, flight) {
                     Some(until) => self.fail(flight, Gate::Slot, Some(until)),
@@ -148,7 +158,7 @@ impl Coordinator {
             }
             Entry::Joined(flight) => {
                 self.actions.push_back(Action::Join(flight, ticket));
-                self.rerank(flight);
+                self.lift(flight, spec);
             }
         }
     }
@@ -158,7 +168,7 @@ impl Coordinator {
         match self.flights.leave(ticket) {
             None => {}
             Some(Leaving::Others(flight)) => {
-                self.rerank(flight);
+                self.restand(flight);
                 self.give_up_sleeping(flight);
             }
             Some(Leaving::Nobody(flight)) => self.abandon(flight, cause),
@@ -167,18 +177,15 @@ impl Coordinator {
 
     /// Ends a flight that nobody waits for; an attempt on the wire keeps its slots until it settles.
     fn abandon(&mut self, id: FlightId, cause: AbortCause) {
-        if let Some(flight) = self.flights.of(id)
-            && flight.stage == Stage::Running
-        {
-            let attempt = AttemptId { flight: id, n: flight.n };
-            self.actions.push_back(Action::Abort(flight.target.clone(), attempt, cause));
-        }
+        self.call_back(id, cause);
         self.forget(id);
     }
 
     fn opened(&mut self, attempt: AttemptId) {
-        let Some(flight) = self.flights.of(attempt.flight) else { return };
-        if flight.stage == Stage::Running && flight.n == attempt.n {
+        let settled = Verdict::Done(Finality::Settled);
+        let Some(flight) = self.flights.of_mut(attempt.flight) else { return };
+        if let Ending::Decided(_) = flight.race.end(attempt.n, settled) {
+            self.call_back(attempt.flight, AbortCause::Outrun);
             self.answer_all(attempt.flight, Answer::Opened(attempt.flight));
         }
     }
@@ -194,17 +201,20 @@ impl Coordinator {
         self.unprobe(now, attempt);
         self.global.give();
         self.queue.give(&target.lane);
+        self.residents.release(&target);
         if !matches!(verdict, Verdict::Refused(_)) {
             self.foresight.record(&target.lane, now.saturating_duration_since(at));
             self.rouse(&target.scope);
         }
         let id = attempt.flight;
-        let Some(flight) = self.flights.of_mut(id).filter(|flight| flight.n == attempt.n) else {
-            return;
-        };
+        let Some(verdict) = self.decide(attempt, verdict) else { return };
+        self.call_back(id, AbortCause::Outrun);
+        let Some(flight) = self.flights.of_mut(id) else { return };
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 // What points elsewhere is no answer: a refusal of the next hop is told as such.
+                self.residents.release(&flight.target);
+                self.residents.hold(&target);
                 (flight.target, flight.tries, flight.has_result) = (target, 0, false);
                 flight.cost = Cost::Free;
                 self.enqueue(id);
@@ -233,8 +243,8 @@ impl Coordinator {
         }
         let all: Vec<FlightId> = self.flights.iter().map(|(id, _)| id).collect();
         for id in all {
-            let kind = ErrorKind::ShuttingDown;
-            self.answer_all(id, Answer::Refused { flight: Some(id), kind, until: None });
+            let (flight, kind, grounds) = (Some(id), ErrorKind::ShuttingDown, Grounds::Gate);
+            self.answer_all(id, Answer::Refused { flight, kind, until: None, grounds });
         }
     }
 
@@ -258,65 +268,29 @@ impl Coordinator {
         }
     }
 
-    /// Offers a flight that was given a slot of its lane, unless it is too late for it.
-    fn send(&mut self, now: Instant, id: FlightId) {
-        let Some(flight) = self.flights.of_mut(id) else { return };
-        let (deadline, budget) = flight.deadline().unwrap_or((now, Duration::ZERO));
-        let useful_min = self.patience.useful_min(budget);
-        if deadline.saturating_duration_since(now) < useful_min {
-            self.queue.give(&flight.target.lane);
-            return self.fail(id, Gate::Deadline, None);
-        }
-        let attempt = AttemptId { flight: id, n: flight.n + 1 };
-        if self.device.is_dark(&flight.target.lane)
-            && let Err(until) = self.device.probe(now, attempt)
-        {
-            self.queue.give(&flight.target.lane);
-            self.queue.hold(&flight.target.lane, until);
-            return self.requeue(id);
-        }
-        let taking = self.global.take();
-        debug_assert_eq!(taking, Taking::Taken, "a free slot was seen");
-        self.serial += 1;
-        flight.stage = Stage::Running;
-        flight.n += 1;
-        flight.tries += 1;
-        let offer = Offer {
-            attempt,
-            serial: self.serial,
-            lane: flight.target.lane.clone(),
-            scope: flight.target.scope.clone(),
-            deadline,
-            useful_min,
-            useful_max: budget / 2,
-            resend: flight.tries - 1,
-            cost: flight.cost,
-            attempts_max: flight.attempts_max,
-            timeout: flight.timeout,
-            repeat: flight.repeat,
-            breaker: flight.breaker,
-        };
-        flight.offered = Some(deadline);
-        self.running.insert(attempt, Sent { target: flight.target.clone(), at: now });
-        self.actions.push_back(Action::Dispatch(flight.target.clone(), offer));
-    }
-
     fn enqueue(&mut self, id: FlightId) {
         let Some(flight) = self.flights.of_mut(id) else { return };
         flight.stage = Stage::Queued;
-        let (lane, rank) = (flight.target.lane.clone(), flight.rank());
+        let Some(flight) = self.flights.of(id) else { return };
+        let (lane, standing) = (flight.target.lane.clone(), self.standing_of(flight));
         if self.global.has_free() && self.queue.is_clear(&lane) {
             // A queue that is full of one host's calls must not stop another's.
-            self.queue.pass(id, &lane, rank);
-            flight.arrival = self.queue.arrival(id);
-            return;
+            self.queue.pass(id, &lane, standing);
+            return self.arrived(id);
         }
-        let pushed = self.queue.push(id, &lane, rank);
-        flight.arrival = self.queue.arrival(id);
+        let pushed = self.queue.push(id, &lane, standing);
+        self.arrived(id);
         match pushed {
             Pushed::Queued => {}
             Pushed::Shed(other) => self.fail(other, Gate::Slot, None),
             Pushed::Full => self.fail(id, Gate::Slot, None),
+        }
+    }
+
+    /// Remembers the place in the queue that a flight was given.
+    fn arrived(&mut self, id: FlightId) {
+        if let Some(flight) = self.flights.of_mut(id) {
+            flight.arrival = self.queue.arrival(id);
         }
     }
 
@@ -326,11 +300,6 @@ impl Coordinator {
         latest.is_some_and(|(deadline, budget)| {
             deadline.saturating_duration_since(at) > useful_min(budget)
         })
-    }
-
-    fn rerank(&mut self, id: FlightId) {
-        let Some(flight) = self.flights.of(id) else { return };
-        self.queue.set_rank(id, flight.rank());
     }
 
     fn answer_all(&mut self, id: FlightId, answer: Answer) {
@@ -348,11 +317,12 @@ impl Coordinator {
 
     fn forget_flight(&mut self, id: FlightId) -> Vec<Ticket> {
         self.queue.remove(id);
-        if let Some(flight) = self.flights.of(id)
-            && let Stage::Sleeping(at) = flight.stage
-        {
-            self.sleepers.remove(&(at, id));
-            self.awaiting.end(&flight.target.scope, id);
+        if let Some(flight) = self.flights.of(id) {
+            self.residents.release(&flight.target);
+            if let Stage::Sleeping(at) = flight.stage {
+                self.sleepers.remove(&(at, id));
+                self.awaiting.end(&flight.target.scope, id);
+            }
         }
         self.flights.end(id)
     }
@@ -364,6 +334,7 @@ impl Coordinator {
         kind: ErrorKind,
         until: Option<Instant>,
     ) {
-        self.actions.push_back(Action::Answer(ticket, Answer::Refused { flight, kind, until }));
+        let answer = Answer::Refused { flight, kind, until, grounds: Grounds::Gate };
+        self.actions.push_back(Action::Answer(ticket, answer));
     }
 }

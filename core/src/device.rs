@@ -36,6 +36,8 @@ struct Outage {
     next_probe: Instant,
     probe: Option<AttemptId>,
     dark: BTreeSet<HostKey>,
+    /// Whether somebody was told that it lasts.
+    is_lasting: bool,
 }
 
 impl Sight {
@@ -61,6 +63,7 @@ impl Sight {
             | ErrorKind::Business
             | ErrorKind::Decode => Self::Online,
             ErrorKind::InvalidRequest
+            | ErrorKind::RequestBody
             | ErrorKind::InvalidConfig
             | ErrorKind::ShuttingDown
             | ErrorKind::Overloaded
@@ -142,13 +145,17 @@ impl Device {
     }
 
     /// Whether it has lasted so long that nobody shall wait for its end.
-    pub fn is_lasting(&self, now: Instant) -> bool {
-        self.outage.as_ref().is_some_and(|outage| outage.lasts_from() <= now)
+    pub fn is_lasting(&mut self, now: Instant) -> bool {
+        let Some(outage) = &mut self.outage else { return false };
+        outage.is_lasting |= outage.lasts_from() <= now;
+        outage.is_lasting
     }
 
-    /// When it will have lasted so long.
+    /// When [`Device::is_lasting`] is to be asked; `None` once it has said so: who still waits then
+    /// waits for a slot to probe with, and no time brings that.
     pub fn next_lasting(&self) -> Option<Instant> {
-        self.outage.as_ref().map(Outage::lasts_from)
+        let outage = self.outage.as_ref().filter(|outage| !outage.is_lasting)?;
+        Some(outage.lasts_from())
     }
 }
 
@@ -156,7 +163,7 @@ impl Outage {
     fn new(now: Instant, lane: &HostKey) -> Self {
         let next_probe = now.checked_add(PAUSE_MIN).unwrap_or(now);
         let dark = BTreeSet::from([lane.clone()]);
-        Self { since: now, pause: PAUSE_MIN, next_probe, probe: None, dark }
+        Self { since: now, pause: PAUSE_MIN, next_probe, probe: None, dark, is_lasting: false }
     }
 
     fn refuses_until(&self, now: Instant) -> Option<Instant> {

@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::call::{BreakerUse, CallSpec, FlightId, FlightKey, Priority, Repeat, Target, Ticket};
+use crate::call::{
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, Priority, Repeat, Target,
+    Ticket,
+};
+use crate::race::Race;
 use crate::verdict::Cost;
 
 /// All flights and the tickets that wait for them.
@@ -32,10 +36,14 @@ pub struct Flight {
     pub timeout: Option<Duration>,
     /// Whether breakers are consulted.
     pub breaker: BreakerUse,
+    /// Whether a slow attempt may get a second one beside it.
+    pub hedge: HedgeUse,
     /// What it does.
     pub stage: Stage,
     /// Attempts so far, over all hops.
     pub n: u32,
+    /// Those of them that are on the wire and count.
+    pub race: Race,
     /// Attempts so far at the present hop.
     pub tries: u32,
     /// Whether an attempt has brought something to answer with.
@@ -64,6 +72,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy)]
 struct Waiter {
     priority: Priority,
+    caller: CallerKey,
     deadline: Instant,
     budget: Duration,
 }
@@ -91,6 +100,7 @@ impl Flights {
     pub fn enter(&mut self, now: Instant, spec: &CallSpec) -> Entry {
         let waiter = Waiter {
             priority: spec.priority,
+            caller: spec.caller,
             deadline: spec.deadline,
             budget: spec.deadline.saturating_duration_since(now),
         };
@@ -192,8 +202,10 @@ impl Flight {
             attempts_max: spec.attempts_max,
             timeout: spec.timeout,
             breaker: spec.breaker,
+            hedge: spec.hedge,
             stage: Stage::Queued,
             n: 0,
+            race: Race::default(),
             tries: 0,
             has_result: false,
             cost: Cost::Free,
@@ -207,6 +219,12 @@ impl Flight {
     /// Its place in the queue: the greatest of its waiters'. O(waiters).
     pub fn rank(&self) -> Priority {
         self.waiters.values().map(|waiter| waiter.priority).max().unwrap_or(Priority::Background)
+    }
+
+    /// The callers whose waiters lend it this rank, in order of arrival; one may come twice.
+    pub fn callers(&self, rank: Priority) -> impl Iterator<Item = CallerKey> {
+        let of_rank = self.waiters.values().filter(move |waiter| waiter.priority == rank);
+        of_rank.map(|waiter| waiter.caller)
     }
 
     /// The latest of its waiters' deadlines, with the time that waiter had in all. O(waiters).
@@ -288,14 +306,16 @@ mod tests {
         let lane: crate::call::HostKey = "http://a:80".into();
         CallSpec {
             ticket: Ticket(ticket),
-            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+            target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: now + Duration::from_secs(30),
             key: key.map(|byte| FlightKey([byte; 32])),
             repeat: Repeat::Always,
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 }

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::call::Repeat;
+use crate::call::{HedgeDelay, Repeat};
 use crate::latency::Latency;
 
 /// When a second attempt may be sent.
@@ -27,16 +27,7 @@ pub struct HedgeOptions {
     pub busy_max: f64,
 }
 
-/// How long a first attempt may take before it is hedged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HedgeDelay {
-    /// As long as 95 of 100 recent ones took; nothing is hedged before that is known.
-    LiveP95,
-    /// Always so long.
-    Fixed(Duration),
-}
-
-/// The hedges of one host.
+/// The hedges of one scope.
 #[derive(Debug, Clone)]
 pub struct Hedge {
     options: HedgeOptions,
@@ -70,24 +61,33 @@ impl Hedge {
     /// Counts a first attempt that leaves at `sent`, and says when to ask for its hedge; `None` is
     /// never: it must not be sent twice, or too little is known.
     pub fn begin(&mut self, sent: Instant, repeat: Repeat) -> Option<Instant> {
+        self.earn();
+        self.due(sent, repeat, self.options.delay)
+    }
+
+    /// Earns for one call.
+    pub fn earn(&mut self) {
         self.tokens = (self.tokens + self.options.ratio).min(self.options.cap);
-        match repeat {
-            Repeat::Always => sent.checked_add(self.delay()?),
-            Repeat::IfNeverSent | Repeat::Never => None,
-        }
     }
 
     /// Asks for the hedge of an attempt that has not answered, with that many of the slots in use.
     pub fn ask(&mut self, taken: u32, slots_max: u32) -> Hedging {
-        if f64::from(taken) > f64::from(slots_max) * self.options.busy_max {
-            return Hedging::Busy;
+        let hedging = self.look(taken, slots_max);
+        if hedging == Hedging::Send {
+            self.spend();
         }
-        // Twenty deposits of 0.05 must buy one hedge although 0.05 has no exact double.
-        if self.tokens < 1.0 - 1e-9 {
-            return Hedging::Unpaid;
-        }
+        hedging
+    }
+
+    /// Pays for one hedge that is sent.
+    pub fn spend(&mut self) {
         self.tokens = (self.tokens - 1.0).max(0.0);
-        Hedging::Send
+    }
+
+    /// Takes new options; tokens above the new cap are lost.
+    pub fn configure(&mut self, options: HedgeOptions) {
+        self.options = options;
+        self.tokens = self.tokens.min(options.cap);
     }
 
     /// Learns how long a first attempt took to its answer, or until its hedge won.
@@ -95,18 +95,34 @@ impl Hedge {
         self.latency.record(latency);
     }
 
-    /// How long a first attempt may take before it is hedged, if that is known.
-    pub fn delay(&self) -> Option<Duration> {
-        match self.options.delay {
-            HedgeDelay::Fixed(delay) => Some(delay),
-            HedgeDelay::LiveP95 if self.latency.samples() < SAMPLES_MIN => None,
-            HedgeDelay::LiveP95 => Some(self.latency.quantile(0.95)),
+    /// Whether a hedge would be sent, with that many of the slots in use; pays nothing.
+    pub fn look(&self, taken: u32, slots_max: u32) -> Hedging {
+        if f64::from(taken) > f64::from(slots_max) * self.options.busy_max {
+            return Hedging::Busy;
+        }
+        // Twenty deposits of 0.05 must buy one hedge although 0.05 has no exact double.
+        if self.tokens < 1.0 - 1e-9 { Hedging::Unpaid } else { Hedging::Send }
+    }
+
+    /// When to ask for the hedge of an attempt that leaves at `sent` and may take this long.
+    pub fn due(&self, sent: Instant, repeat: Repeat, delay: HedgeDelay) -> Option<Instant> {
+        match repeat {
+            Repeat::Always => sent.checked_add(self.delay(delay)?),
+            Repeat::IfNeverSent | Repeat::Never => None,
         }
     }
 
     /// The hedges that are saved up.
     pub fn tokens(&self) -> f64 {
         self.tokens
+    }
+
+    fn delay(&self, delay: HedgeDelay) -> Option<Duration> {
+        match delay {
+            HedgeDelay::Fixed(delay) => Some(delay),
+            HedgeDelay::LiveP95 if self.latency.samples() < SAMPLES_MIN => None,
+            HedgeDelay::LiveP95 => Some(self.latency.quantile(0.95)),
+        }
     }
 }
 

@@ -1,36 +1,39 @@
 //! The supply machine: what may be sent to one host, when, and how often.
 //!
 //! An offer passes its gates in one turn (deadline, pace, rate, slot, budget,
-//! breaker), the breaker last
-//! so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
+//! breaker), the breaker last so that no later gate can refuse what it admitted. A settled attempt is recorded, its slot given back,
 //! and the verdict found in the same turn.
 
+mod hedging;
 mod judging;
 mod operating;
+mod scoping;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::advice::ErrorKind;
 use crate::allowance::{Allowances, QuotaUse};
 use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
+use crate::breaker::remnant::Remnant;
 use crate::breaker::{Admission, Pass};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
+use crate::host::hedging::Hedges;
 use crate::latencies::Latencies;
-use crate::limit::{Limit, Load};
-use crate::outcome::{Evidence, Neutral, Outcome};
+use crate::learning::Learning;
+use crate::limit::Limit;
+use crate::outcome::{Evidence, Outcome};
 use crate::pace::Pace;
 use crate::policy::HostPolicy;
 use crate::rate::Rate;
 use crate::rng::Rng;
 use crate::scopes::Scopes;
 use crate::slots::{Slots, Taking};
-use crate::verdict::{AbortCause, Gate, Offer, Refusal, Verdict};
+use crate::verdict::{AbortCause, Gate, Grounds, Offer, Refusal, Verdict};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub enum Input {
     },
     /// An operator speaks.
     Command(Command),
+    /// A scope was forgotten while it was not closed; ignored if it was needed since.
+    Resume(ScopeKey, Remnant),
     /// New numbers; state stays.
     Reload(Box<HostPolicy>),
     /// Time has passed.
@@ -99,12 +104,18 @@ pub enum Action {
     },
     /// Call a running attempt back; it still settles.
     Cancel(AttemptId),
+    /// Ask the coordinator for a second attempt beside one that has not answered for long.
+    Hedge(AttemptId),
     /// Tell the coordinator.
     Report(AttemptId, Verdict),
     /// Tell the coordinator how many attempts the host bears at once.
     Limit(u32),
     /// Tell the world.
     Event(BreakerEvent),
+    /// A route has a breaker of its own from here on.
+    Split(ScopeKey),
+    /// A route shares its host's breaker again.
+    Merged(ScopeKey),
 }
 
 /// The machine of one host.
@@ -113,6 +124,7 @@ pub struct Host {
     key: HostKey,
     policy: HostPolicy,
     scopes: Scopes,
+    learning: Learning,
     slots: Slots,
     limit: Limit,
     pace: Pace,
@@ -120,7 +132,8 @@ pub struct Host {
     rate: Option<Rate>,
     latencies: Latencies,
     budget: Budget,
-    running: BTreeMap<AttemptId, Running>,
+    hedges: Hedges,
+    running: BTreeMap<AttemptId, Box<Running>>,
     actions: VecDeque<Action>,
     last_serial: u64,
     rng: Rng,
@@ -129,8 +142,11 @@ pub struct Host {
 #[derive(Debug)]
 struct Running {
     offer: Offer,
+    /// What shares the breaker that admitted it.
+    scope: ScopeKey,
     pass: Option<Pass>,
     abort: Option<AbortCause>,
+    hedge_due: Option<Instant>,
 }
 
 impl Host {
@@ -141,6 +157,8 @@ impl Host {
             limit: Limit::new(policy.concurrency, policy.limit),
             budget: Budget::new(policy.retry.budget),
             scopes: Scopes::new(key.clone(), policy.breaker.clone()),
+            hedges: Hedges::new(key.clone(), policy.hedge),
+            learning: Learning::default(),
             key,
             rate: policy.rate.map(Rate::new),
             policy,
@@ -161,9 +179,11 @@ impl Host {
             Input::Settled { attempt, evidence } => self.settled(now, attempt, &evidence),
             Input::Abort { attempt, cause } => self.abort(attempt, cause),
             Input::Command(command) => self.command(now, command),
+            Input::Resume(scope, remnant) => self.scopes.resume(&scope, remnant),
             Input::Reload(policy) => self.reload(now, *policy),
             Input::Wake => self.wake(now),
         }
+        self.rejoin(now);
     }
 
     /// The next thing to do, in order.
@@ -173,7 +193,9 @@ impl Host {
 
     /// When [`Input::Wake`] is due.
     pub fn next_wake(&self) -> Option<Instant> {
-        self.scopes.next_wake().into_iter().chain(self.limit.next_rest()).min()
+        let own = self.limit.next_rest().into_iter().chain(self.hedges.next_due());
+        let rejoin = self.learning.next_rejoin();
+        self.scopes.next_wake().into_iter().chain(own).chain(rejoin).min()
     }
 
     /// The slots.
@@ -204,40 +226,58 @@ impl Host {
             && self.scopes.is_forgettable()
     }
 
-    fn offer(&mut self, now: Instant, offer: Offer) {
+    fn offer(&mut self, now: Instant, mut offer: Offer) {
         if offer.serial <= self.last_serial {
             return;
         }
         self.last_serial = offer.serial;
-        match self.pass_gates(now, &offer) {
-            Ok(pass) => self.start(now, offer, pass),
+        let scope = self.scope_of(&offer);
+        if offer.class.is_some() {
+            // Quota and usual time of a call without a route of its own are the host's.
+            offer.scope = self.key.clone();
+        }
+        match self.pass_gates(now, &offer, &scope) {
+            Ok(pass) => {
+                self.start(now, Running { offer, scope, pass, abort: None, hedge_due: None });
+            }
             Err(refusal) => self.report(offer.attempt, Verdict::Refused(refusal)),
         }
     }
 
-    fn pass_gates(&mut self, now: Instant, offer: &Offer) -> Result<Option<Pass>, Refusal> {
+    fn pass_gates(
+        &mut self,
+        now: Instant,
+        offer: &Offer,
+        scope: &ScopeKey,
+    ) -> Result<Option<Pass>, Refusal> {
         let left = offer.deadline.saturating_duration_since(now);
-        if left.is_zero() || left < self.useful_min(offer) {
-            return Err(Refusal { gate: Gate::Deadline, until: None });
+        let needed = self.useful_min(offer);
+        if left.is_zero() || left < needed {
+            let grounds = Grounds::TimeLeft { left, needed };
+            return Err(Refusal { gate: Gate::Deadline, until: None, grounds });
         }
         if let Some(until) = self.pace.wait_until(now, &mut self.rng) {
-            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+            return Err(Refusal::by(Gate::Pace, Some(until)));
         }
         if let Some(until) = self.allowances.wait_until(now, &offer.scope, &mut self.rng) {
-            return Err(Refusal { gate: Gate::Pace, until: Some(until) });
+            let (gate, until) = (Gate::Pace, Some(until));
+            return Err(Refusal { gate, until, grounds: Grounds::Quota });
         }
         if let Some(Err(until)) = self.rate.map(|rate| rate.ready(now)) {
-            return Err(Refusal { gate: Gate::Rate, until: Some(until) });
+            return Err(Refusal::by(Gate::Rate, Some(until)));
         }
         if self.lends_slot(offer) && !self.slots.has_free() {
-            return Err(Refusal { gate: Gate::Slot, until: None });
+            return Err(Refusal::by(Gate::Slot, None));
+        }
+        if !self.passes_as_hedge(offer) {
+            return Err(Refusal::by(Gate::Hedge, None));
         }
         if !self.budget.affords(offer.cost) {
-            return Err(Refusal { gate: Gate::Budget, until: None });
+            return Err(Refusal::by(Gate::Budget, None));
         }
         match offer.breaker {
             BreakerUse::Bypassed => Ok(None),
-            BreakerUse::Guarded => self.ask_breaker(now, &offer.scope).map(Some),
+            BreakerUse::Guarded => self.ask_breaker(now, scope).map(Some),
         }
     }
 
@@ -252,13 +292,14 @@ impl Host {
         self.announce(event);
         match admission {
             Admission::Admit(pass) => Ok(pass),
-            Admission::Refuse { until } => Err(Refusal { gate: Gate::Breaker, until }),
-            Admission::Await { until } => Err(Refusal { gate: Gate::Probe, until: Some(until) }),
+            Admission::Refuse { until } => Err(Refusal::by(Gate::Breaker, until)),
+            Admission::Await { until } => Err(Refusal::by(Gate::Probe, Some(until))),
         }
     }
 
-    fn start(&mut self, now: Instant, offer: Offer, pass: Option<Pass>) {
-        if self.lends_slot(&offer) {
+    fn start(&mut self, now: Instant, running: Running) {
+        let Running { offer, pass, .. } = &running;
+        if self.lends_slot(offer) {
             let taking = self.slots.take();
             debug_assert_eq!(taking, Taking::Taken, "the slot gate was asked");
         }
@@ -273,13 +314,16 @@ impl Host {
         let until = now.checked_add(timeout).unwrap_or(offer.deadline);
         let generation = pass.map(|pass| pass.generation).unwrap_or_default();
         let probe = pass.is_some_and(|pass| pass.probe.is_some());
-        self.running.insert(attempt, Running { offer, pass, abort: None });
+        let hedge_due = self.begin_hedging(now, offer);
+        self.running.insert(attempt, Box::new(Running { hedge_due, ..running }));
         self.actions.push_back(Action::Start { attempt, until, generation, probe });
     }
 
     fn settled(&mut self, now: Instant, attempt: AttemptId, evidence: &Evidence) {
         let Some(running) = self.running.remove(&attempt) else { return };
         let evidence = running.seen(evidence);
+        self.hedges.forget(attempt, running.hedge_due);
+        self.learn_for_hedges(&running, &evidence);
         if self.lends_slot(&running.offer) {
             self.slots.give();
             if let Some(load) = running.load(&evidence) {
@@ -287,11 +331,7 @@ impl Host {
                 self.follow_limit();
             }
         }
-        if let Some(pass) = running.pass {
-            let breaker = self.scopes.serve(&running.offer.scope);
-            let event = breaker.record(now, pass, &evidence, &mut self.rng);
-            self.announce(event);
-        }
+        self.tell_breaker(now, &running, &evidence);
         if evidence.outcome == Outcome::Success {
             self.budget.earn(running.offer.cost);
             if let Some(took) = evidence.took {
@@ -317,6 +357,7 @@ impl Host {
         let Some(running) = self.running.get_mut(&attempt) else { return };
         if running.abort.is_none() {
             running.abort = Some(cause);
+            self.hedges.forget(attempt, running.hedge_due);
             self.actions.push_back(Action::Cancel(attempt));
         }
     }
@@ -343,38 +384,4 @@ impl Host {
     fn announce(&mut self, events: impl IntoIterator<Item = BreakerEvent>) {
         self.actions.extend(events.into_iter().map(Action::Event));
     }
-}
-
-impl Running {
-    /// What an attempt says once it is known why it was called back: being too slow for every
-    /// waiter's deadline is the upstream's failure, a change of mind is nobody's.
-    fn seen(&self, evidence: &Evidence) -> Evidence {
-        let cancelled = evidence.outcome == Outcome::Neutral(Neutral::Cancelled);
-        if cancelled && self.abort == Some(AbortCause::Deadline) {
-            let late = Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
-            return Evidence { took: evidence.took, ..late };
-        }
-        *evidence
-    }
-
-    /// What it says of the host's load; errors are answered from anywhere, and a probe stands alone.
-    fn load(&self, evidence: &Evidence) -> Option<Load> {
-        if self.pass.is_some_and(|pass| pass.probe.is_some()) {
-            return None;
-        }
-        match (evidence.outcome, evidence.kind) {
-            (Outcome::Success, _) => evidence.took.map(Load::Answered),
-            (_, Some(kind)) if is_timeout(kind) => {
-                Some(Load::TimedOut(evidence.took.unwrap_or_default()))
-            }
-            (Outcome::Failure | Outcome::Neutral(_), _) => None,
-        }
-    }
-}
-
-fn is_timeout(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::HttpResponseTimeout | ErrorKind::ConnectionTimeout | ErrorKind::DeadlineExceeded
-    )
 }

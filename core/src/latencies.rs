@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::call::ScopeKey;
 use crate::latency::Latency;
 
-/// The latencies of one host's scopes, about 1 KB each.
+/// The latencies of one host's scopes, at most 2 KB each.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
-    of: BTreeMap<ScopeKey, Route>,
+    /// Boxed: a tree's smallest node has room for eleven, and most hosts have one.
+    of: BTreeMap<ScopeKey, Box<Route>>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,7 +28,8 @@ impl Latencies {
         if self.of.len() >= SCOPES_MAX && !self.of.contains_key(scope) {
             return;
         }
-        let make = || Route { latency: Latency::fading_at(FADE_AT), p95: Duration::ZERO };
+        let latency = Latency::fading_at(FADE_AT);
+        let make = || Box::new(Route { latency, p95: Duration::ZERO });
         let route = self.of.entry(scope.clone()).or_insert_with(make);
         route.latency.record(took);
         if route.latency.samples().is_multiple_of(REFRESH_ONE_IN) {

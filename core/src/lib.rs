@@ -3,7 +3,8 @@
 //! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
 //! randomness are arguments, and the same code runs in production and in the deterministic
 //! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
-//! [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`]) never import each other;
+//! [`learning`], [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`], [`chaos`])
+//! never import each other;
 //! the two machines [`host`] (supply) and [`coordinator`] (demand) compose them and never import
 //! each other either.
 
@@ -14,6 +15,7 @@ pub mod breaker;
 pub mod budget;
 pub mod cache;
 pub mod call;
+pub mod chaos;
 pub mod coordinator;
 pub mod deadline;
 pub mod device;
@@ -23,13 +25,17 @@ pub mod hedge;
 pub mod host;
 pub mod latencies;
 pub mod latency;
+pub mod learning;
 pub mod limit;
 pub mod outcome;
 pub mod pace;
 pub mod policy;
 pub mod queue;
 pub mod quota;
+pub mod race;
 pub mod rate;
+pub mod remnants;
+pub mod residents;
 pub mod rng;
 pub mod scopes;
 pub mod slots;

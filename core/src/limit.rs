@@ -298,6 +298,26 @@ mod tests {
     }
 
     #[test]
+    fn timeouts_from_before_a_cut_take_nothing_more() {
+        let mut bench = Bench::new(LimitKind::Vegas);
+        assert_eq!([bench.time_out(), bench.time_out()], [6, 3]);
+        bench.now += Duration::from_secs(1);
+        for _ in 0..20 {
+            bench.limit.learn(bench.now, Load::TimedOut(Duration::from_secs(10)));
+            assert_eq!(bench.limit.current(), 3, "they were sent before");
+        }
+        assert_eq!(bench.time_out(), 1);
+    }
+
+    #[test]
+    fn twice_the_least_latency_is_not_yet_a_queue() {
+        let mut bench = Bench::new(LimitKind::Vegas);
+        (0..10).for_each(|_| assert_eq!(bench.second(10), 6));
+        (0..10).for_each(|_| assert_eq!(bench.second(20), 6));
+        assert!((0..10).any(|_| bench.second(21) < 6));
+    }
+
+    #[test]
     fn tail_of_timeouts_below_a_tenth_takes_nothing() {
         let mut bench = Bench::new(LimitKind::Vegas);
         for _ in 0..100 {

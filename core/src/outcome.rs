@@ -59,6 +59,18 @@ pub struct Evidence {
     pub took: Option<Duration>,
     /// What the answer tells of the upstream's quota.
     pub quota: Option<Quota>,
+    /// Whether its body could be sent again.
+    pub body: BodyLeft,
+}
+
+/// What is left of a request's body after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BodyLeft {
+    /// All of it, or it had none.
+    #[default]
+    Whole,
+    /// It was a stream, and more of it was sent than is kept.
+    Gone,
 }
 
 impl Evidence {
@@ -66,7 +78,16 @@ impl Evidence {
     pub fn of_status(status: u16, hint: Option<Instant>) -> Self {
         let outcome = Outcome::of_status(status);
         let exposure = Exposure::MaybeSent;
-        Self { outcome, kind: None, status: Some(status), exposure, hint, took: None, quota: None }
+        Self {
+            outcome,
+            kind: None,
+            status: Some(status),
+            exposure,
+            hint,
+            took: None,
+            quota: None,
+            body: BodyLeft::Whole,
+        }
     }
 
     /// The evidence of an attempt that ended in an error.
@@ -80,6 +101,7 @@ impl Evidence {
             hint: None,
             took: None,
             quota: None,
+            body: BodyLeft::Whole,
         }
     }
 
@@ -142,6 +164,7 @@ impl Outcome {
             ErrorKind::RateLimited => Self::Neutral(Neutral::Throttled),
             ErrorKind::Business | ErrorKind::HttpStatus => Self::Neutral(Neutral::Declined),
             ErrorKind::InvalidRequest
+            | ErrorKind::RequestBody
             | ErrorKind::InvalidConfig
             | ErrorKind::ShuttingDown
             | ErrorKind::Overloaded

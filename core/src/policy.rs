@@ -10,6 +10,8 @@ use crate::allowance::QuotaUse;
 use crate::backoff::BackoffOptions;
 use crate::breaker::options::BreakerOptions;
 use crate::budget::BudgetOptions;
+use crate::call::HedgeDelay;
+use crate::hedge::HedgeOptions;
 use crate::limit::LimitOptions;
 use crate::rate::RateOptions;
 
@@ -32,6 +34,8 @@ pub struct HostPolicy {
     pub rate: Option<RateOptions>,
     /// Whether quotas that the server tells of are minded.
     pub quota: QuotaUse,
+    /// When a slow attempt gets a second one beside it; `None` never, unless a call asks for it.
+    pub hedge: Option<HedgeOptions>,
 }
 
 /// The bounds within one attempt.
@@ -89,6 +93,7 @@ impl Default for HostPolicy {
             limit: LimitOptions::default(),
             rate: None,
             quota: QuotaUse::Obey,
+            hedge: None,
         }
     }
 }
@@ -136,14 +141,18 @@ impl HostPolicy {
         self.check_times()?;
         self.check_retry()?;
         self.check_breaker()?;
+        self.check_hedge()?;
         if self.concurrency == 0 {
             return refuse("limits.per_host", "0 slots let no call pass; expected at least 1");
         }
         if let Some(RateOptions { per_second, burst }) = self.rate
             && !(per_second.is_finite() && per_second > 0.0 && burst > 0)
         {
-            let problem = format!("{per_second} a second in bursts of {burst} lets no call pass");
-            return Err(PolicyError { setting: "rate", problem });
+            let problem = format!(
+                "{per_second} a second in bursts of {burst} lets no call pass; \
+                 expected per_second above 0 and burst at least 1"
+            );
+            return Err(PolicyError { setting: "limits.rate", problem });
         }
         if self.limit.floor > self.concurrency {
             let (floor, ceiling) = (self.limit.floor, self.concurrency);
@@ -226,15 +235,54 @@ impl HostPolicy {
         if breaker.window_calls == Some(0) {
             return refuse("breaker.window_calls", "0 calls hold nothing; expected at least 1");
         }
-        if let Some(slow) = breaker.slow
-            && (slow.limit.is_zero() || !(slow.rate > 0.0 && slow.rate <= 1.0))
-        {
-            let problem = format!("a limit of {:?} and a share of {}", slow.limit, slow.rate);
-            let problem = format!("{problem}; expected above zero, and above 0, to 1");
-            return Err(PolicyError { setting: "breaker.slow", problem });
+        if let Some(slow) = breaker.slow {
+            if slow.limit.is_zero() {
+                let problem = "0s finds every call slow; expected more than zero";
+                return refuse("breaker.slow_call", problem);
+            }
+            if !(slow.rate > 0.0 && slow.rate <= 1.0) {
+                let problem = format!("{} is no share; expected above 0, to 1", slow.rate);
+                return Err(PolicyError { setting: "breaker.slow_rate", problem });
+            }
         }
-        if breaker.reset_timeout.is_zero() || breaker.window.is_zero() {
+        self.check_reset()
+    }
+
+    fn check_reset(&self) -> Result<(), PolicyError> {
+        let BreakerOptions { reset_growth, reset_jitter, probe_lease, .. } = self.breaker;
+        if self.breaker.reset_timeout.is_zero() || self.breaker.window.is_zero() {
             return refuse("breaker", "reset_timeout and window must be above zero");
+        }
+        if !(reset_growth.is_finite() && reset_growth >= 1.0) {
+            let problem = format!("a growth of {reset_growth} shrinks the time; expected >= 1");
+            return Err(PolicyError { setting: "breaker.reset_growth", problem });
+        }
+        if !(0.0..=1.0).contains(&reset_jitter) {
+            let problem = format!("{reset_jitter} is no share; expected 0 to 1");
+            return Err(PolicyError { setting: "breaker.reset_jitter", problem });
+        }
+        if probe_lease.is_zero() {
+            return refuse("breaker.probe_lease", "0s ends each probe; expected more than zero");
+        }
+        if self.breaker.probes_max == 0 {
+            return refuse("breaker.probes", "0 probes never close it; expected at least 1");
+        }
+        Ok(())
+    }
+
+    fn check_hedge(&self) -> Result<(), PolicyError> {
+        let Some(HedgeOptions { delay, ratio, cap, busy_max }) = self.hedge else { return Ok(()) };
+        if delay == HedgeDelay::Fixed(Duration::ZERO) {
+            return refuse("hedge.delay", "0s sends everything twice; expected more than zero");
+        }
+        for (setting, share) in [("hedge.budget", ratio), ("hedge.busy_max", busy_max)] {
+            if !(0.0..=1.0).contains(&share) {
+                let problem = format!("{share} is no share; expected 0 to 1");
+                return Err(PolicyError { setting, problem });
+            }
+        }
+        if !(cap >= 0.0 && cap.is_finite()) {
+            return refuse("hedge.budget", "a cap must not be negative");
         }
         Ok(())
     }
@@ -298,6 +346,13 @@ mod tests {
         check(|policy| policy.retry.attempts_max = 0, "retry.max_attempts");
         check(|policy| policy.breaker.failure_threshold = 0, "breaker.failure_threshold");
         check(|policy| policy.retry.budget.ratio = f64::NAN, "retry.budget");
+        let hedge = HedgeOptions::default();
+        check(|policy| policy.hedge = Some(hedge_after(Duration::ZERO)), "hedge.delay");
+        assert!(HostPolicy { hedge: Some(hedge), ..HostPolicy::default() }.check().is_ok());
         assert!(Limits { global: 0, ..Limits::default() }.check().is_err());
+    }
+
+    fn hedge_after(delay: Duration) -> HedgeOptions {
+        HedgeOptions { delay: HedgeDelay::Fixed(delay), ..HedgeOptions::default() }
     }
 }

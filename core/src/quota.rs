@@ -155,7 +155,17 @@ mod tests {
 
     #[test]
     fn junk_past_and_unlimited_are_no_quota() {
-        for junk in ["", ",", ";", "r=1", "\"", "\"a\";r=;t=1", "\"a\";r=-1;t=1", "\"a\";r=1;t=0"] {
+        for junk in [
+            "",
+            ",",
+            ";",
+            "r=1",
+            "\"",
+            "\"a\";r=;t=1",
+            "\"a\";r=-1;t=1",
+            "\"a\";r=1;t=0",
+            "remaining=1, reset=0",
+        ] {
             check(&[("ratelimit", junk)], None);
         }
         check(&[("x-ratelimit-remaining", "-1"), ("x-ratelimit-reset", "9")], None);

@@ -120,6 +120,9 @@ mod tests {
         let mut rate = Rate::new(RateOptions { per_second: 1.0, burst: 1 });
         rate.take(now);
         rate.configure(RateOptions { per_second: 10.0, burst: 1 });
-        assert_eq!(rate.ready(now), Err(now + Duration::from_secs(1)));
+        let due = now + Duration::from_secs(1);
+        assert_eq!(rate.ready(now), Err(due));
+        rate.take(due);
+        assert_eq!(rate.ready(due), Err(due + Duration::from_millis(100)), "at the new rate");
     }
 }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::advice::ErrorKind;
-use crate::call::{AttemptId, BreakerUse, HostKey, Repeat, ScopeKey};
+use crate::call::{AttemptId, BreakerUse, HedgeUse, HostKey, Repeat, ScopeKey};
 
 /// One attempt, offered to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Offer {
     pub lane: HostKey,
     /// What shares the breaker.
     pub scope: ScopeKey,
+    /// The name of the route's own breaker, should it get one.
+    pub class: Option<ScopeKey>,
     /// When the flight's last waiter gives up.
     pub deadline: Instant,
     /// The least time in which an attempt is of use; zero sends it regardless.
@@ -36,6 +38,21 @@ pub struct Offer {
     pub repeat: Repeat,
     /// Whether the breaker is consulted.
     pub breaker: BreakerUse,
+    /// Whether it may be hedged.
+    pub hedge: HedgeUse,
+    /// Of a hedge: what it runs beside.
+    pub beside: Option<Beside>,
+}
+
+/// What a hedge runs beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside {
+    /// The number of the slow attempt of the same flight.
+    pub n: u32,
+    /// The slots of its lane that were taken when it was offered.
+    pub taken: u32,
+    /// All slots of that lane.
+    pub slots_max: u32,
 }
 
 /// What a host decides about an attempt.
@@ -81,6 +98,8 @@ pub enum Finality {
     AttemptsSpent,
     /// The request must not be repeated.
     NotRepeatable,
+    /// Its body was a stream of which more was sent than is kept.
+    BodyGone,
     /// The retry budget is empty.
     BudgetSpent,
     /// The next attempt could not end before the deadline; the server's own wish, if it had one.
@@ -103,6 +122,7 @@ impl Finality {
             Self::Settled => "settled",
             Self::AttemptsSpent => "no retry: all attempts are used up",
             Self::NotRepeatable => "no retry: the request must not be repeated",
+            Self::BodyGone => "no retry: more of the body was sent than is kept to send it again",
             Self::BudgetSpent => "no retry: the retry budget is empty",
             Self::DeadlineNear { .. } => "no retry: the deadline is too near",
             Self::CircuitOpen => "no retry: the circuit is open",
@@ -119,6 +139,32 @@ pub struct Refusal {
     pub gate: Gate,
     /// When asking again makes sense; `None` is until told.
     pub until: Option<Instant>,
+    /// What it rests on.
+    pub grounds: Grounds,
+}
+
+impl Refusal {
+    /// A refusal that its gate explains.
+    pub fn by(gate: Gate, until: Option<Instant>) -> Self {
+        Self { gate, until, grounds: Grounds::Gate }
+    }
+}
+
+/// What a refusal rests on, for the decisions of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Grounds {
+    /// The gate says it all.
+    #[default]
+    Gate,
+    /// Too little time is left until the deadline.
+    TimeLeft {
+        /// How much is left.
+        left: Duration,
+        /// The least that is of use.
+        needed: Duration,
+    },
+    /// A quota that the server told of is used up.
+    Quota,
 }
 
 /// What stands between a queued flight and the wire, in the order it is asked.
@@ -138,6 +184,8 @@ pub enum Gate {
     Breaker,
     /// The breaker's probes are away, and callers wait for their verdict.
     Probe,
+    /// A hedge that calls have not earned, for which too many slots are in use, or that would probe.
+    Hedge,
     /// This machine has no network; the coordinator asks it before any host.
     Device,
 }
@@ -149,7 +197,7 @@ impl Gate {
             Self::Deadline => ErrorKind::DeadlineExceeded,
             Self::Pace | Self::Rate => ErrorKind::RateLimited,
             Self::Slot => ErrorKind::QueueFull,
-            Self::Budget => ErrorKind::Overloaded,
+            Self::Budget | Self::Hedge => ErrorKind::Overloaded,
             Self::Breaker | Self::Probe => ErrorKind::CircuitOpen,
             Self::Device => ErrorKind::DeviceOffline,
         }
@@ -163,4 +211,6 @@ pub enum AbortCause {
     Cancelled,
     /// Its last waiter's deadline passed: the upstream was too slow for everybody.
     Deadline,
+    /// Another attempt of its flight answered first.
+    Outrun,
 }

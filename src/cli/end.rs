@@ -11,6 +11,8 @@ use crate::cli::exit::Exit;
 pub(crate) enum End {
     /// An answer below 400.
     Fine,
+    /// An answer that could not be written to its file.
+    Unwritable,
     /// Anything else.
     Failed(ErrorKind, ErrorClass),
 }
@@ -30,7 +32,8 @@ impl End {
             Self::Fine => "ok",
             Self::Failed(_, ErrorClass::Rejected) => "rejected",
             Self::Failed(_, ErrorClass::Cancelled) => "cancelled",
-            Self::Failed(
+            Self::Unwritable
+            | Self::Failed(
                 _,
                 ErrorClass::Device
                 | ErrorClass::Transient
@@ -40,10 +43,20 @@ impl End {
         }
     }
 
+    /// The kind and class in the row.
+    pub(crate) fn kind_and_class(self) -> (Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Fine => (None, None),
+            Self::Unwritable => (Some("file_unwritable"), Some(ErrorClass::Device.name())),
+            Self::Failed(kind, class) => (Some(kind.name()), Some(class.name())),
+        }
+    }
+
     /// What it does to the exit code.
     pub(crate) fn exit(self) -> Exit {
         match self {
             Self::Fine => Exit::Fine,
+            Self::Unwritable => Exit::Usage,
             Self::Failed(ErrorKind::Internal, _) => Exit::Bug,
             Self::Failed(ErrorKind::DeadlineExceeded, _) => Exit::Deadline,
             Self::Failed(_, ErrorClass::Permanent | ErrorClass::Business) => Exit::Declined,
@@ -57,7 +70,8 @@ impl End {
     pub(crate) fn is_final(self) -> bool {
         match self {
             Self::Fine | Self::Failed(_, ErrorClass::Permanent | ErrorClass::Business) => true,
-            Self::Failed(
+            Self::Unwritable
+            | Self::Failed(
                 _,
                 ErrorClass::Device
                 | ErrorClass::Transient
@@ -95,6 +109,7 @@ mod tests {
             (failed(ErrorKind::QueueFull), "rejected", Exit::Rejected, false),
             (failed(ErrorKind::Cancelled), "cancelled", Exit::Interrupted, false),
             (failed(ErrorKind::Internal), "error", Exit::Bug, true),
+            (End::Unwritable, "error", Exit::Usage, false),
         ] {
             assert_eq!((end.outcome(), end.exit(), end.is_final()), (outcome, exit, is_final));
         }

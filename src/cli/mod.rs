@@ -1,10 +1,12 @@
 //! The command line: stdout is data, stderr is talk.
 
+mod chaos;
 mod check_config;
 mod demo;
 mod drill;
 mod end;
 mod exit;
+mod explained;
 mod failure;
 mod fetch;
 mod manual;
@@ -14,6 +16,7 @@ mod serve;
 mod setup;
 mod signals;
 mod simulate;
+mod told;
 mod trace;
 mod values;
 

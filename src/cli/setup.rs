@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::builder::ClientBuilder;
+use crate::cli::chaos;
 use crate::cli::failure::Failure;
 use crate::cli::values::{collector, positive};
 use crate::client::Client;
@@ -30,6 +31,10 @@ pub(crate) struct ClientArgs {
     /// PEM file of authorities to trust beside the system's; can be repeated
     #[arg(long = "ca", value_name = "FILE", env = "SPILLGATE_CA")]
     ca: Vec<PathBuf>,
+    /// Faults to inject, such as latency=0.1:200ms-800ms,error=0.05:connection_refused,status=0.02:503,
+    /// hang=0.01,truncate=0.01,stall=0.01,seed=7,host=*.example.com; or `config` for its [[chaos]]
+    #[arg(long, value_name = "SPEC", env = "SPILLGATE_CHAOS", value_parser = chaos::wish)]
+    chaos: Option<chaos::Wish>,
 }
 
 impl ClientArgs {
@@ -67,7 +72,15 @@ impl ClientArgs {
 
     /// A client of that configuration.
     pub(crate) fn client(&self, config: Config) -> Result<Client, Failure> {
+        let chaos = self.chaos.as_ref().map(|wish| chaos::granted(wish, &config)).transpose()?;
         let builder = Client::builder().config(config);
+        let builder = match chaos {
+            Some(chaos) => {
+                chaos::announce(&chaos);
+                builder.chaos(chaos)
+            }
+            None => builder,
+        };
         let builder = self.ca.iter().fold(builder, ClientBuilder::ca_file);
         builder.build().map_err(|error| {
             let failure = Failure::from(error);

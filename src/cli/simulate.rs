@@ -2,18 +2,22 @@
 
 mod world_file;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use url::Url;
+
 use crate::Config;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::paper::print;
+use crate::config::pattern::HostName;
 use crate::simulate::bars::Kind;
-use crate::simulate::compare::{World, compare, worlds};
+use crate::simulate::compare::{Candidate, World, compare, worlds};
 use crate::simulate::lab::{Detail, Lab};
 use crate::simulate::report::Report;
 use crate::simulate::run;
@@ -21,7 +25,7 @@ use crate::simulate::run;
 /// What `simulate` is told.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  spillgate simulate all --out report\n  spillgate simulate --policy spillgate.toml"
+    after_help = "Example:\n  spillgate simulate all --out report\n  spillgate simulate --policy spillgate.toml --host api.example.com"
 )]
 pub(crate) struct SimulateArgs {
     /// A scenario by its name, a file that describes a world, `all`, or `list`
@@ -37,6 +41,9 @@ pub(crate) struct SimulateArgs {
     /// Compares this configuration with the standard one, in the same worlds
     #[arg(long, value_name = "FILE", env = "SPILLGATE_SIMULATE_POLICY")]
     policy: Option<PathBuf>,
+    /// The host that the upstream is: its `[[host]]` section of the configuration applies
+    #[arg(long, value_name = "HOST", env = "SPILLGATE_SIMULATE_HOST", requires = "policy")]
+    host: Option<String>,
 }
 
 /// Runs `simulate`.
@@ -70,19 +77,42 @@ fn simulate(args: &SimulateArgs) -> Result<Exit, Failure> {
 
 /// Compares the standard configuration with the one that was given, if there is one.
 fn side_by_side(args: &SimulateArgs, worlds: &[World]) -> Result<Exit, Failure> {
-    let mut policies = vec![(String::from("standard"), Lab::default())];
+    let host = args.host.as_ref();
+    let named =
+        |world: &World| World { host: host.unwrap_or(&world.host).clone(), ..world.clone() };
+    let worlds: Vec<World> = worlds.iter().map(named).collect();
+    let mut policies = vec![Candidate::new("standard", Lab::default())];
     if let Some(path) = &args.policy {
-        let config = Config::load(path)?;
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let lab =
-            Lab { policy: config.defaults.clone(), limits: config.limits, detail: Detail::Rows };
-        policies.push((name.into_owned(), lab));
+        policies.push(candidate(path, &worlds)?);
     }
-    let comparison = compare(&policies, worlds, args.seeds);
+    let comparison = compare(&policies, &worlds, args.seeds);
     if let Some(directory) = &args.out {
         write_files(directory, [(String::from("compare.csv"), comparison.csv())])?;
     }
     Ok(print(comparison.table().as_bytes()))
+}
+
+/// What a file says of the hosts of these worlds.
+fn candidate(path: &Path, worlds: &[World]) -> Result<Candidate, Failure> {
+    let config = Config::load(path)?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let lab = Lab { policy: config.defaults.clone(), limits: config.limits, detail: Detail::Rows };
+    let mut candidate = Candidate::new(name, lab);
+    let hosts: BTreeSet<&str> = worlds.iter().map(|world| world.host.as_str()).collect();
+    for written in hosts {
+        let url = Url::parse(&format!("https://{written}/")).ok();
+        let host = url.filter(|url| url.path() == "/").as_ref().and_then(HostName::of);
+        let Some(host) = host else {
+            return Err(Failure::usage(format!("`{written}` is no host"))
+                .hint("expected a name such as api.example.com or localhost:8080"));
+        };
+        let section = match config.matching_host(&host) {
+            Some(pattern) => format!("[[host]] match = \"{pattern}\""),
+            None => String::from("[defaults]"),
+        };
+        candidate = candidate.host(written, section, config.host_policy(&host));
+    }
+    Ok(candidate)
 }
 
 fn list() -> String {

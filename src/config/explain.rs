@@ -65,6 +65,10 @@ fn told(problem: Problem, message: &str) -> Problem {
         problem.hint = meant(word, &names);
         return problem.expected(near::listed(&names));
     }
+    if what == "missing field `match`" {
+        let is_route = problem.spot.as_ref().is_some_and(|spot| spot.text.contains("route"));
+        return problem.expected(if is_route { ROUTE_MATCH } else { HOST_MATCH });
+    }
     problem.hint = hint.map(str::to_owned);
     if what.starts_with("invalid type: map") && expected == Some("a sequence") {
         problem.hint = Some("a list of tables is written `[[host]]`, `[[host.route]]`".to_owned());
@@ -81,6 +85,9 @@ fn unknown_word(what: &str) -> Option<&str> {
 }
 
 fn meant(word: &str, names: &[&str]) -> Option<String> {
+    if word == "disabled" && names.contains(&"shadow") {
+        return Some("a breaker that never opens is kind = \"off\"".to_owned());
+    }
     if let Some(name) = near::nearest(word, names) {
         return Some(format!("{DID_YOU_MEAN}`{name}`?"));
     }
@@ -129,4 +136,8 @@ pub(super) const PREFIX: &str = "SPILLGATE_";
 /// What the reader says of whatever is no value, even if it is nothing.
 const UNQUOTED: &str = "string values must be quoted";
 const EXPECTED: &str = ", expected ";
+const HOST_MATCH: &str =
+    "the hosts that it is about, such as match = \"api.example.com\" or \"*.example.com\"";
+const ROUTE_MATCH: &str =
+    "the calls that it is about, such as match = \"/v1/**\" or \"POST /v1/charges\"";
 const DID_YOU_MEAN: &str = "did you mean ";

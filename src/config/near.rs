@@ -3,7 +3,7 @@
 /// The candidate that `word` is probably a slip of.
 ///
 /// Near is a third of its letters wrong, or one word inside the other.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let plain = word.to_lowercase().replace('-', "_");
     let scored = candidates.iter().map(|candidate| {
         let other = candidate.to_lowercase();
@@ -16,7 +16,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
 }
 
 /// The candidates as a sentence lists them.
-pub(super) fn listed(candidates: &[&str]) -> String {
+pub(crate) fn listed(candidates: &[&str]) -> String {
     let quoted: Vec<String> = candidates.iter().map(|c| format!("`{c}`")).collect();
     match quoted.as_slice() {
         [one] => one.clone(),

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use spillgate_core::allowance::QuotaUse;
 use spillgate_core::breaker::options::BreakerOptions;
+use spillgate_core::hedge::HedgeOptions;
+use spillgate_core::limit::{LimitKind, LimitOptions};
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
+use spillgate_core::rate::RateOptions;
 
-use super::patch::{give_way, put};
+use super::layer::{give_way, put};
 
 /// What is different for some hosts, said in code.
 ///
@@ -19,6 +23,18 @@ pub struct HostOverrides {
     attempts: Option<u32>,
     breaker: Option<BreakerOptions>,
     concurrency: Option<u32>,
+    hedge: Option<Hedging>,
+    limit: Option<LimitOptions>,
+    adaptive: Option<LimitKind>,
+    rate: Option<RateOptions>,
+    quota: Option<QuotaUse>,
+}
+
+/// What is said of hedging.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Hedging {
+    Off,
+    On(HedgeOptions),
 }
 
 impl HostOverrides {
@@ -58,6 +74,36 @@ impl HostOverrides {
         self
     }
 
+    /// Sets when a slow attempt gets a second one beside it; `None` never.
+    pub fn hedge(mut self, hedge: impl Into<Option<HedgeOptions>>) -> Self {
+        self.hedge = Some(hedge.into().map_or(Hedging::Off, Hedging::On));
+        self
+    }
+
+    /// Sets how the limit moves below [`concurrency`](Self::concurrency).
+    pub fn limit(mut self, limit: LimitOptions) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Sets whether the limit moves; `true` is [`LimitKind::Vegas`], `false` [`LimitKind::Fixed`].
+    pub fn adaptive(mut self, moves: bool) -> Self {
+        self.adaptive = Some(if moves { LimitKind::Vegas } else { LimitKind::Fixed });
+        self
+    }
+
+    /// Sets the most attempts over time.
+    pub fn rate(mut self, rate: RateOptions) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Sets whether quotas that the server tells of are minded.
+    pub fn quota(mut self, quota: QuotaUse) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
     /// Changes what is mentioned, and what must give way to it.
     pub(super) fn apply(&self, policy: &mut HostPolicy) {
         put(&mut policy.deadline, self.deadline);
@@ -70,5 +116,17 @@ impl HostOverrides {
         put(&mut policy.retry.attempts_max, self.attempts);
         put(&mut policy.breaker, self.breaker.clone());
         put(&mut policy.concurrency, self.concurrency);
+        policy.hedge = match self.hedge {
+            None => policy.hedge,
+            Some(Hedging::Off) => None,
+            Some(Hedging::On(options)) => Some(options),
+        };
+        put(&mut policy.limit, self.limit);
+        put(&mut policy.limit.kind, self.adaptive);
+        if self.limit.is_none() {
+            policy.limit.floor = policy.limit.floor.min(policy.concurrency.max(1));
+        }
+        put(&mut policy.rate, self.rate.map(Some));
+        put(&mut policy.quota, self.quota);
     }
 }

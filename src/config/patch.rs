@@ -4,20 +4,20 @@
 //! the inherited attempt instead of contradicting it. Only two numbers of one layer, or a raised
 //! inner bound, can contradict; [`HostPolicy::check`] finds those.
 
-use std::time::Duration;
-
 use http::Method;
 use spillgate_core::backoff::Jitter;
-use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
-use spillgate_core::budget::BudgetOptions;
-use spillgate_core::limit::LimitKind;
-use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
+use spillgate_core::budget::{BudgetOptions, Refund};
+use spillgate_core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 
+use super::breaker::BreakerShape;
+use super::hedge::HedgeShape;
+use super::layer::{Slip, first_set, give_way, put};
+use super::limiting::HostLimitsShape;
 use super::shape::{
-    BreakerKindShape, BreakerShape, BudgetShape, DefaultsShape, HostShape, JitterShape, RetryShape,
+    BudgetShape, DefaultsShape, HostShape, JitterShape, PresetShape, RefundShape, RetryShape,
     RouteShape, TimeoutsShape,
 };
-use super::value::{Span, Switch};
+use super::value::{Number, Span};
 
 /// What one table of a file changes.
 #[derive(Debug, Clone, Default)]
@@ -26,16 +26,8 @@ pub(super) struct PolicyPatch {
     timeouts: TimeoutsShape,
     pub(super) retry: RetryShape,
     breaker: BreakerShape,
-    concurrency: Option<u32>,
-    limit: Option<LimitKind>,
-}
-
-/// A setting that cannot mean what was meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Slip {
-    pub(super) setting: &'static str,
-    pub(super) message: String,
-    pub(super) hint: &'static str,
+    limits: HostLimitsShape,
+    pub(super) hedge: HedgeShape,
 }
 
 impl PolicyPatch {
@@ -45,8 +37,8 @@ impl PolicyPatch {
             timeouts: shape.timeouts.clone(),
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
-            concurrency: shape.limits.per_host.map(|count| count.0),
-            limit: shape.limits.adaptive.map(LimitKind::from),
+            limits: shape.limits.of_host(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -56,8 +48,8 @@ impl PolicyPatch {
             timeouts: shape.timeouts.clone(),
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
-            concurrency: shape.limits.per_host.map(|count| count.0),
-            limit: shape.limits.adaptive.map(LimitKind::from),
+            limits: shape.limits.clone(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -67,8 +59,8 @@ impl PolicyPatch {
             timeouts: shape.timeouts.clone(),
             retry: shape.retry.clone(),
             breaker: shape.breaker.clone(),
-            concurrency: None,
-            limit: None,
+            limits: HostLimitsShape::default(),
+            hedge: shape.hedge.clone(),
         }
     }
 
@@ -84,8 +76,8 @@ impl PolicyPatch {
         }
         self.retry.apply(&mut policy.retry);
         self.breaker.apply(&mut policy.breaker);
-        put(&mut policy.concurrency, self.concurrency);
-        put(&mut policy.limit.kind, self.limit);
+        self.limits.apply(policy);
+        self.hedge.apply(&mut policy.hedge);
     }
 
     /// The methods that may be repeated, if the patch names them.
@@ -93,9 +85,13 @@ impl PolicyPatch {
         self.retry.methods.as_ref().map(|methods| methods.iter().map(|name| &name.0))
     }
 
-    /// Settings that would do nothing, or contradict each other.
-    pub(super) fn slips(&self) -> Vec<Slip> {
-        self.breaker.slips()
+    /// Settings that would do nothing over what is inherited, or contradict each other.
+    pub(super) fn slips(&self, base: &HostPolicy, limits: &Limits) -> Vec<Slip> {
+        let mut slips = self.breaker.slips(&base.breaker);
+        slips.extend(self.retry.slips(&base.retry));
+        slips.extend(self.limits.slips(base));
+        slips.extend(self.limits.excess(limits));
+        slips
     }
 }
 
@@ -109,18 +105,55 @@ impl TimeoutsShape {
 
 impl RetryShape {
     fn apply(&self, retry: &mut RetryOptions) {
+        put(retry, self.preset.map(RetryOptions::from));
         let backoff = &mut retry.backoff;
         put(&mut retry.attempts_max, self.max_attempts.map(|count| count.0));
         put(&mut backoff.base, self.base.map(|span| span.0));
         put(&mut backoff.factor, self.factor.map(|number| number.0));
         put(&mut backoff.cap, self.cap.map(|span| span.0));
         put(&mut backoff.jitter, self.jitter.map(Jitter::from));
+        put(&mut backoff.base_throttled, self.base_throttled.map(|span| span.0));
+        put(&mut backoff.hint, self.retry_after.map(|hinted| hinted.0));
         if self.base.is_none() {
             backoff.base = backoff.base.min(backoff.cap);
         }
         if let Some(budget) = &self.budget {
             budget.apply(&mut retry.budget);
         }
+    }
+
+    /// The first key that belongs to a host as a whole, because its calls share what it sets.
+    pub(super) fn key_of_host(&self) -> Option<&'static str> {
+        first_set(&[
+            ("retry.budget", self.budget.is_some()),
+            ("retry.preset", self.preset.is_some()),
+            ("retry.base", self.base.is_some()),
+            ("retry.factor", self.factor.is_some()),
+            ("retry.cap", self.cap.is_some()),
+            ("retry.jitter", self.jitter.is_some()),
+            ("retry.base_throttled", self.base_throttled.is_some()),
+            ("retry.retry_after", self.retry_after.is_some()),
+        ])
+    }
+
+    fn slips(&self, base: &RetryOptions) -> Option<Slip> {
+        let budget = self.budget.as_ref()?;
+        let mut after = base.clone();
+        self.apply(&mut after);
+        if let (Some(Number(initial)), Some(Number(cap))) = (budget.initial, budget.cap)
+            && initial > cap
+        {
+            let message = format!("{initial} tokens at first are more than the cap of {cap}");
+            return Some(Slip::new("retry.budget", message, "expected initial <= cap"));
+        }
+        let BudgetOptions { cap, price, price_throttled, .. } = after.budget;
+        let dearest = price.max(price_throttled);
+        // Without any cap there are no retries, whatever they cost.
+        let is_out_of_reach = budget.names_price() && cap > 0.0 && dearest > cap;
+        is_out_of_reach.then(|| {
+            let message = format!("a retry of {dearest} tokens can never be paid from {cap}");
+            Slip::new("retry.budget", message, "expected price <= cap")
+        })
     }
 }
 
@@ -129,93 +162,31 @@ impl BudgetShape {
         put(&mut budget.ratio, self.ratio.map(|number| number.0));
         put(&mut budget.initial, self.initial.map(|number| number.0));
         put(&mut budget.cap, self.cap.map(|number| number.0));
+        put(&mut budget.price, self.price.map(|number| number.0));
+        put(&mut budget.price_throttled, self.price_throttled.map(|number| number.0));
+        put(&mut budget.refund, self.refund.map(Refund::from));
+    }
+
+    fn names_price(&self) -> bool {
+        self.price.is_some() || self.price_throttled.is_some()
     }
 }
 
-impl BreakerShape {
-    /// A change of kind starts from that kind's preset: 5 s until the first probe belong to a rate.
-    fn apply(&self, breaker: &mut BreakerOptions) {
-        if let Some(kind) = self.kind()
-            && kind != breaker.kind
-        {
-            let preset = match kind {
-                BreakerKind::Consecutive => BreakerOptions::default(),
-                BreakerKind::Rate => BreakerOptions::standard(),
-                BreakerKind::Hybrid => BreakerOptions { kind, ..BreakerOptions::standard() },
-                BreakerKind::Off => BreakerOptions::off(),
-            };
-            let ignore = std::mem::take(&mut breaker.ignore);
-            *breaker = BreakerOptions { ignore, ..preset };
-        }
-        put(&mut breaker.failure_threshold, self.failure_threshold.map(|count| count.0));
-        put(&mut breaker.success_threshold, self.success_threshold.map(|count| count.0));
-        put(&mut breaker.failure_rate, self.failure_rate.map(|number| number.0));
-        put(&mut breaker.min_calls, self.min_calls.map(|count| count.0));
-        put(&mut breaker.window, self.window.map(|span| span.0));
-        put(&mut breaker.probes_max, self.probes.map(|count| count.0));
-        put(&mut breaker.reset_timeout, self.reset_timeout.map(|span| span.0));
-        if let Some(Span(most)) = self.reset_timeout_max {
-            breaker.reset_timeout_max = most;
-            // A highest time is only meant by someone who wants the time to grow.
-            breaker.reset_growth =
-                breaker.reset_growth.max(BreakerOptions::standard().reset_growth);
-        }
-        breaker.reset_timeout_max = breaker.reset_timeout_max.max(breaker.reset_timeout);
-        if let Some(ignore) = &self.ignore {
-            breaker.ignore = ignore.iter().map(|ignored| ignored.0).collect();
+impl From<PresetShape> for RetryOptions {
+    fn from(shape: PresetShape) -> Self {
+        match shape {
+            PresetShape::Standard => Self::default(),
+            PresetShape::AwsStandard => Self::aws_standard(),
         }
     }
+}
 
-    /// The kind that is named, or that the other keys imply.
-    fn kind(&self) -> Option<BreakerKind> {
-        match self.kind {
-            Some(BreakerKindShape::Rate) => Some(BreakerKind::Rate),
-            Some(BreakerKindShape::Consecutive) => Some(BreakerKind::Consecutive),
-            Some(BreakerKindShape::Off) => Some(BreakerKind::Off),
-            None if self.failure_threshold.is_some() => Some(BreakerKind::Consecutive),
-            None => self.rate_key().map(|_| BreakerKind::Rate),
+impl From<RefundShape> for Refund {
+    fn from(shape: RefundShape) -> Self {
+        match shape {
+            RefundShape::Ratio => Self::Ratio,
+            RefundShape::Price => Self::Price,
         }
-    }
-
-    /// The first key that only a rate has.
-    fn rate_key(&self) -> Option<&'static str> {
-        [
-            ("breaker.failure_rate", self.failure_rate.is_some()),
-            ("breaker.min_calls", self.min_calls.is_some()),
-            ("breaker.window", self.window.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(key, is_set)| is_set.then_some(key))
-    }
-
-    fn slips(&self) -> Vec<Slip> {
-        let mut slips = Vec::new();
-        let idle = |setting: &'static str, kind, hint| {
-            let key = setting.strip_prefix("breaker.").unwrap_or(setting);
-            let message = format!("`{key}` does nothing for a breaker of kind \"{kind}\"");
-            Slip { setting, message, hint }
-        };
-        match self.kind() {
-            Some(BreakerKind::Consecutive) => slips.extend(self.rate_key().map(|setting| {
-                idle(setting, "consecutive", "leave it out, or choose kind = \"rate\"")
-            })),
-            Some(BreakerKind::Rate) if self.failure_threshold.is_some() => slips.push(idle(
-                "breaker.failure_threshold",
-                "rate",
-                "leave it out, or choose kind = \"consecutive\"",
-            )),
-            Some(BreakerKind::Rate | BreakerKind::Hybrid | BreakerKind::Off) | None => {}
-        }
-        if let (Some(Span(first)), Some(Span(most))) = (self.reset_timeout, self.reset_timeout_max)
-            && first > most
-        {
-            slips.push(Slip {
-                setting: "breaker.reset_timeout",
-                message: format!("a reset of {first:?} is above its highest of {most:?}"),
-                hint: "expected reset_timeout <= reset_timeout_max",
-            });
-        }
-        slips
     }
 }
 
@@ -226,25 +197,5 @@ impl From<JitterShape> for Jitter {
             JitterShape::Equal => Self::Equal,
             JitterShape::None => Self::None,
         }
-    }
-}
-
-impl From<Switch> for LimitKind {
-    fn from(adaptive: Switch) -> Self {
-        if adaptive.0 { Self::Vegas } else { Self::Fixed }
-    }
-}
-
-/// Lowers an inherited bound; never to zero, which would blame it for the other's fault.
-pub(super) fn give_way(bound: &mut Duration, most: Duration) {
-    if !most.is_zero() {
-        *bound = (*bound).min(most);
-    }
-}
-
-/// Changes `field` if there is something to change it to.
-pub(super) fn put<T>(field: &mut T, value: Option<T>) {
-    if let Some(value) = value {
-        *field = value;
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use spillgate_core::policy::PolicyError;
 
 use super::error::Problem;
+use super::layer::Slip;
 use super::source::{Source, Step, covered};
 
 /// Whose settings are looked at.
@@ -17,6 +18,8 @@ pub(super) enum Scope {
     Host(usize),
     /// The `[[host.route]]` of this position, in the host of that position.
     Route(usize, usize),
+    /// The `[[chaos]]` of this position in the file.
+    Chaos(usize),
     /// A host named by a program.
     Code(String),
 }
@@ -47,7 +50,8 @@ impl Places {
                 return problem;
             }
         }
-        let last = [scope.tables().swap_remove(0), vec![Step::Key("match")]].concat();
+        let key = if matches!(scope, Scope::Chaos(_)) { "fault" } else { "match" };
+        let last = [scope.tables().swap_remove(0), vec![Step::Key(key)]].concat();
         match &self.source {
             Some(source) => source.problem_at(&last, message),
             None => Problem::of("configuration", message),
@@ -61,6 +65,11 @@ impl Places {
         let problem = self.problem(scope, setting, what);
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Problem { expected: some(expected), hint: some(hint), ..problem }
+    }
+
+    /// What a layer says and cannot mean.
+    pub(super) fn slip(&self, scope: &Scope, slip: Slip) -> Problem {
+        self.problem(scope, slip.setting, slip.message).hint(slip.hint)
     }
 
     /// What a check refused.
@@ -119,6 +128,7 @@ impl Scope {
         let defaults = vec![Step::Key("defaults")];
         let host = |index| vec![Step::Key("host"), Step::Item(index)];
         match self {
+            Self::Chaos(index) => vec![vec![Step::Key("chaos"), Step::Item(*index)]],
             Self::Defaults | Self::Code(_) => vec![defaults],
             Self::Host(index) => vec![host(*index), defaults],
             Self::Route(index, route) => {
@@ -135,6 +145,8 @@ fn related(setting: &str) -> Vec<&str> {
         "timeouts.attempt" => &["deadline"],
         "timeouts.connect" => &["timeouts.attempt", "deadline"],
         "retry.base" => &["retry.cap"],
+        "limits.floor" => &["limits.per_host"],
+        "breaker.min_calls" => &["breaker.window_calls"],
         "breaker" => &["breaker.reset_timeout", "breaker.window"],
         _ => &[],
     };

@@ -6,7 +6,7 @@ use super::value::parse_method;
 
 /// A pattern such as `POST /v1/charges/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RoutePattern {
+pub(crate) struct RoutePattern {
     written: String,
     method: Option<Method>,
     segments: Vec<Segment>,
@@ -34,7 +34,7 @@ pub(super) struct RouteRank {
 
 impl RoutePattern {
     /// Reads `[METHOD ]/path`; the text says what is wrong and what was expected.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (method, path) = match text.split_once(char::is_whitespace) {
             Some((method, path)) => (Some(parse_method(method)?), path.trim()),
             None => (None, text),
@@ -57,7 +57,7 @@ impl RoutePattern {
     }
 
     /// Whether a call belongs to the route, by its path or by the route's name it gave itself.
-    pub(super) fn matches(&self, method: &Method, path: &str, route: Option<&str>) -> bool {
+    pub(crate) fn matches(&self, method: &Method, path: &str, route: Option<&str>) -> bool {
         let path_matches = |path: &str| {
             let path = path.split(['?', '#']).next().unwrap_or_default();
             path.strip_prefix('/').is_some_and(|path| self.matches_segments(path))

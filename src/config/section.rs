@@ -1,7 +1,7 @@
 //! Which section speaks for a host, and which route of it for a call.
 
 use http::Method;
-use spillgate_core::policy::HostPolicy;
+use spillgate_core::policy::{HostPolicy, Limits};
 
 use super::error::Problem;
 use super::overrides::HostOverrides;
@@ -44,10 +44,13 @@ impl HostSection {
     fn of_file(index: usize, shape: &HostShape, problems: &mut Findings<'_>) -> Option<Self> {
         let scope = Scope::Host(index);
         let patch = PolicyPatch::of_host(shape);
-        problems.note_slips(&scope, &patch);
+        problems.note_slips(&scope, &patch, problems.of_defaults);
+        let mut policy = problems.of_defaults.clone();
+        patch.apply(&mut policy);
         let routes = shape.route.iter().enumerate();
-        let routes =
-            routes.filter_map(|(route, shape)| RouteSection::new(index, route, shape, problems));
+        let routes = routes.filter_map(|(route, shape)| {
+            RouteSection::new((index, route), shape, &policy, problems)
+        });
         let mut routes: Vec<RouteSection> = routes.collect();
         problems.note_route_ties(&routes);
         routes.sort_by_key(|section| std::cmp::Reverse(section.pattern.rank()));
@@ -83,17 +86,22 @@ impl HostSection {
 
 impl RouteSection {
     fn new(
-        host: usize,
-        route: usize,
+        (host, route): (usize, usize),
         shape: &RouteShape,
+        of_host: &HostPolicy,
         problems: &mut Findings<'_>,
     ) -> Option<Self> {
         let scope = Scope::Route(host, route);
         let patch = PolicyPatch::of_route(shape);
-        problems.note_slips(&scope, &patch);
-        if patch.retry.budget.is_some() {
-            let message = "retry.budget: a retry budget belongs to a host, not to a route";
-            let problem = problems.places.problem(&scope, "retry.budget", message);
+        problems.note_slips(&scope, &patch, of_host);
+        if let Some(setting) = patch.retry.key_of_host() {
+            let message = format!("{setting} belongs to a host, not to a route");
+            let problem = problems.places.problem(&scope, setting, message);
+            problems.list.push(problem.hint("move it to the `[[host]]` above"));
+        }
+        if let Some(setting) = patch.hedge.of_host() {
+            let message = format!("{setting}: what hedges may take belongs to a host");
+            let problem = problems.places.problem(&scope, setting, message);
             problems.list.push(problem.hint("move it to the `[[host]]` above"));
         }
         let pattern = problems.pattern(&scope, RoutePattern::parse(&shape.pattern))?;
@@ -113,12 +121,15 @@ impl RouteSection {
 /// Collects what is wrong while sections are read.
 struct Findings<'a> {
     places: &'a Places,
+    of_defaults: &'a HostPolicy,
+    limits: &'a Limits,
     list: Vec<Problem>,
 }
 
 impl Findings<'_> {
-    fn note_slips(&mut self, scope: &Scope, patch: &PolicyPatch) {
-        self.list.extend(slips(self.places, scope, patch));
+    fn note_slips(&mut self, scope: &Scope, patch: &PolicyPatch, base: &HostPolicy) {
+        let slips = patch.slips(base, self.limits);
+        self.list.extend(slips.into_iter().map(|slip| self.places.slip(scope, slip)));
     }
 
     fn note_route_ties(&mut self, routes: &[RouteSection]) {
@@ -142,8 +153,13 @@ impl Findings<'_> {
 }
 
 /// Reads the sections of a file, the narrowest first, and what is wrong with them.
-pub(super) fn read(hosts: &[HostShape], places: &Places) -> (Vec<HostSection>, Vec<Problem>) {
-    let mut findings = Findings { places, list: Vec::new() };
+pub(super) fn read(
+    hosts: &[HostShape],
+    places: &Places,
+    of_defaults: &HostPolicy,
+    limits: &Limits,
+) -> (Vec<HostSection>, Vec<Problem>) {
+    let mut findings = Findings { places, of_defaults, limits, list: Vec::new() };
     let mut sections: Vec<HostSection> = Vec::new();
     for (index, shape) in hosts.iter().enumerate() {
         sections.extend(HostSection::of_file(index, shape, &mut findings));
@@ -153,12 +169,6 @@ pub(super) fn read(hosts: &[HostShape], places: &Places) -> (Vec<HostSection>, V
     }
     sort(&mut sections);
     (sections, findings.list)
-}
-
-/// What a patch says that cannot be meant, with its places.
-pub(super) fn slips(places: &Places, scope: &Scope, patch: &PolicyPatch) -> Vec<Problem> {
-    let slips = patch.slips().into_iter();
-    slips.map(|slip| places.problem(scope, slip.setting, slip.message).hint(slip.hint)).collect()
 }
 
 /// What is wrong if two sections of one layer match the same host and neither is narrower.

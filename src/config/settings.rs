@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use http::Method;
 use http::header::HeaderName;
+use spillgate_core::chaos::Dose;
 use url::Url;
 
 /// What the client does with each call before and after the machines decide.
@@ -35,6 +36,17 @@ pub enum Coalesce {
 pub struct TlsSettings {
     /// A PEM file with certificate authorities to trust beside the platform's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// A fault that is injected only if a program or a flag asks for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChaosSettings {
+    /// The fault, and how often and when.
+    pub dose: Dose,
+    /// The hosts it may strike; all without one.
+    pub host: Option<String>,
+    /// The calls it may strike; all without one.
+    pub route: Option<String>,
 }
 
 /// Where spans go, and what must not be in them; `OTEL_*` variables win.

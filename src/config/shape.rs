@@ -8,15 +8,14 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 
+use super::breaker::BreakerShape;
+use super::choice::Hinted;
+use super::hedge::HedgeShape;
+use super::limiting::{HostLimitsShape, LimitsShape};
 use super::value::{
-    ByteSize, CollectorUrl, Count, HeaderText, IgnoredFailure, MethodName, Number, Span, Switch,
-    Text,
+    ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Positive, Span, Text,
 };
 
-/// Any whole number.
-pub(super) type Natural = Count<0, { u32::MAX }>;
-/// A whole number above zero.
-pub(super) type Positive = Count<1, { u32::MAX }>;
 /// How many redirects may be followed; more are a loop.
 pub(super) type Hops = Count<0, 20>;
 
@@ -25,6 +24,7 @@ pub(super) type Hops = Count<0, 20>;
 pub(super) struct FileShape {
     pub(super) defaults: DefaultsShape,
     pub(super) host: Vec<HostShape>,
+    pub(super) chaos: Vec<ChaosShape>,
     pub(super) telemetry: TelemetryShape,
 }
 
@@ -44,6 +44,7 @@ pub(super) struct DefaultsShape {
     pub(super) retry: RetryShape,
     pub(super) breaker: BreakerShape,
     pub(super) limits: LimitsShape,
+    pub(super) hedge: HedgeShape,
     pub(super) coalesce: Option<CoalesceShape>,
     pub(super) redirects: Option<Hops>,
     pub(super) body_max: Option<ByteSize>,
@@ -66,6 +67,8 @@ pub(super) struct HostShape {
     #[serde(default)]
     pub(super) limits: HostLimitsShape,
     #[serde(default)]
+    pub(super) hedge: HedgeShape,
+    #[serde(default)]
     pub(super) route: Vec<RouteShape>,
 }
 
@@ -82,6 +85,47 @@ pub(super) struct RouteShape {
     pub(super) retry: RetryShape,
     #[serde(default)]
     pub(super) breaker: BreakerShape,
+    #[serde(default)]
+    pub(super) hedge: HedgeShape,
+}
+
+/// A fault to inject; which keys go with which fault is checked later.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct ChaosShape {
+    pub(super) fault: FaultShape,
+    pub(super) share: Number,
+    #[serde(default)]
+    pub(super) latency: Option<Span>,
+    #[serde(default)]
+    pub(super) jitter: Option<Span>,
+    #[serde(default)]
+    pub(super) error: Option<Text>,
+    #[serde(default)]
+    pub(super) status: Option<Natural>,
+    #[serde(default)]
+    pub(super) retry_after: Option<Span>,
+    #[serde(default)]
+    pub(super) host: Option<Text>,
+    #[serde(default)]
+    pub(super) route: Option<Text>,
+    #[serde(default)]
+    pub(super) from: Option<Span>,
+    #[serde(default)]
+    pub(super) until: Option<Span>,
+    #[serde(default)]
+    pub(super) times: Option<Positive>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+pub(super) enum FaultShape {
+    Latency,
+    Error,
+    Status,
+    Hang,
+    Truncate,
+    Stall,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -95,11 +139,14 @@ pub(super) struct TimeoutsShape {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RetryShape {
+    pub(super) preset: Option<PresetShape>,
     pub(super) max_attempts: Option<Natural>,
     pub(super) base: Option<Span>,
     pub(super) factor: Option<Number>,
     pub(super) cap: Option<Span>,
     pub(super) jitter: Option<JitterShape>,
+    pub(super) base_throttled: Option<Span>,
+    pub(super) retry_after: Option<Hinted>,
     pub(super) methods: Option<Vec<MethodName>>,
     pub(super) budget: Option<BudgetShape>,
 }
@@ -110,6 +157,9 @@ pub(super) struct BudgetShape {
     pub(super) ratio: Option<Number>,
     pub(super) initial: Option<Number>,
     pub(super) cap: Option<Number>,
+    pub(super) price: Option<Number>,
+    pub(super) price_throttled: Option<Number>,
+    pub(super) refund: Option<RefundShape>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,6 +168,24 @@ struct BudgetTable {
     ratio: Option<Number>,
     initial: Option<Number>,
     cap: Option<Number>,
+    price: Option<Number>,
+    price_throttled: Option<Number>,
+    refund: Option<RefundShape>,
+}
+
+/// Retries as somebody else makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", expecting = "a text in quotes")]
+pub(super) enum PresetShape {
+    Standard,
+    AwsStandard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+pub(super) enum RefundShape {
+    Ratio,
+    Price,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -126,47 +194,6 @@ pub(super) enum JitterShape {
     Full,
     Equal,
     None,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct BreakerShape {
-    pub(super) kind: Option<BreakerKindShape>,
-    pub(super) failure_threshold: Option<Natural>,
-    pub(super) success_threshold: Option<Natural>,
-    pub(super) failure_rate: Option<Number>,
-    pub(super) min_calls: Option<Positive>,
-    pub(super) window: Option<Span>,
-    pub(super) reset_timeout: Option<Span>,
-    pub(super) reset_timeout_max: Option<Span>,
-    pub(super) probes: Option<Positive>,
-    pub(super) ignore: Option<Vec<IgnoredFailure>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
-pub(super) enum BreakerKindShape {
-    Rate,
-    Consecutive,
-    Off,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct LimitsShape {
-    pub(super) per_host: Option<Natural>,
-    pub(super) adaptive: Option<Switch>,
-    pub(super) global: Option<Natural>,
-    pub(super) queue: Option<Natural>,
-    pub(super) calls: Option<Natural>,
-    pub(super) hosts: Option<Natural>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct HostLimitsShape {
-    pub(super) per_host: Option<Natural>,
-    pub(super) adaptive: Option<Switch>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -234,7 +261,7 @@ impl<'de> Visitor<'de> for BudgetVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<BudgetShape, A::Error> {
         let table = BudgetTable::deserialize(MapAccessDeserializer::new(table))?;
-        let BudgetTable { ratio, initial, cap } = table;
-        Ok(BudgetShape { ratio, initial, cap })
+        let BudgetTable { ratio, initial, cap, price, price_throttled, refund } = table;
+        Ok(BudgetShape { ratio, initial, cap, price, price_throttled, refund })
     }
 }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::*;
 
+mod contradictions;
+mod documents;
 mod errors;
 mod layers;
+mod policies;
 mod routes;
 
 fn read(text: &str) -> Config {

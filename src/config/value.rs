@@ -62,13 +62,13 @@ pub(super) struct IgnoredFailure(pub(super) Ignored);
 #[serde(try_from = "Scalar")]
 pub(super) struct CollectorUrl(pub(super) Url);
 
-/// Whether something is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub(super) struct Switch(pub(super) bool);
+/// Any whole number.
+pub(super) type Natural = Count<0, { u32::MAX }>;
+/// A whole number above zero.
+pub(super) type Positive = Count<1, { u32::MAX }>;
 
 /// Whatever stands where a value is expected.
-enum Scalar {
+pub(super) enum Scalar {
     Integer(i64),
     Float(f64),
     Flag(bool),
@@ -103,21 +103,6 @@ impl TryFrom<Scalar> for Span {
             | Scalar::Flag(_)
             | Scalar::List
             | Scalar::Table => Err(format!("{scalar} is no duration, expected {EXPECTED}")),
-        }
-    }
-}
-
-impl TryFrom<Scalar> for Switch {
-    type Error = String;
-
-    fn try_from(scalar: Scalar) -> Result<Self, String> {
-        match &scalar {
-            Scalar::Flag(flag) => Ok(Self(*flag)),
-            Scalar::Integer(_)
-            | Scalar::Float(_)
-            | Scalar::Text(_)
-            | Scalar::List
-            | Scalar::Table => Err(format!("{scalar} is no switch, expected true or false")),
         }
     }
 }

@@ -121,6 +121,7 @@ pub const BARS: &[Bar] = &[
     row(Measured, "S1b/rate50_10s_min20_5s/rps=100/f=0.2", "success_pct", AtLeast(79.0)),
     row(Measured, "S1b/rate50_10s_min20_5s/rps=100/f=1", "load_x", AtMost(0.02)),
     row(Measured, "S1c/rate50_10s_min20_5s/scope=route/rps=100", "healthy_shard_success_pct", AtLeast(99.9)),
+    row(Measured, "S1c/learned/rps=100", "healthy_shard_success_pct", AtLeast(99.9)),
     row(Measured, "S2c/+U(0,50%)", "success_pct", AtLeast(99.0)),
     row(Measured, "S2c/+U(0,50%)", "peak_100ms", AtMost(70.0)),
     row(Measured, "S3/outage10/vegas+dl_fifo_margin300ms+budget", "recover_s", AtMost(10.0)),
@@ -144,4 +145,9 @@ pub const BARS: &[Bar] = &[
     row(Measured, "S9/budget_req10/f=1", "bottom_per_call", AtMost(1.62)),
     row(Measured, "S9/budget_succ10/f=1", "bottom_per_call", AtMost(1.01)),
     row(Measured, "S9d/propagate=true", "after_deadline", AtMost(0.0)),
+    row(Measured, "X/overload", "p50_ms", AtMost(400.0)),
+    row(Measured, "X/dead_queue", "late_sends_pct", AtMost(5.0)),
+    row(Measured, "X/slow_start", "first_500ms_x", AtMost(0.6)),
+    row(Measured, "X/queued_herd", "peak_100ms", AtMost(160.0)),
+    row(Measured, "X/hedges_saved", "extra_of_100", AtMost(12.0)),
 ];

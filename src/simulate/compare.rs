@@ -1,7 +1,10 @@
 //! What would this policy do: policies side by side in the same worlds, with the same seeds.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
+
+use spillgate_core::policy::HostPolicy;
 
 use crate::simulate::backend::{Backend, Ill, Spell, Throttle};
 use crate::simulate::chance::Spread;
@@ -18,6 +21,8 @@ use crate::simulate::tally::Tally;
 pub struct World {
     /// Its name.
     pub name: String,
+    /// The host that the upstream is.
+    pub host: String,
     /// Processes with a pipeline of their own.
     pub processes: usize,
     /// How calls come.
@@ -74,11 +79,32 @@ pub enum TroubleKind {
     Slow(f64),
 }
 
+/// A configuration that is compared: what it says of each host.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    name: String,
+    lab: Lab,
+    hosts: BTreeMap<String, (String, Lab)>,
+}
+
+/// The part of a configuration that spoke for a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedSection {
+    /// The configuration.
+    pub policy: String,
+    /// The host.
+    pub host: String,
+    /// The section, as the configuration spells it.
+    pub section: String,
+}
+
 /// Policies side by side.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// The names of the policies.
     pub policies: Vec<String>,
+    /// The sections that applied, where a configuration has any.
+    pub sections: Vec<AppliedSection>,
     /// What was measured, world by world.
     pub rows: Vec<ComparedRow>,
 }
@@ -99,6 +125,7 @@ pub fn worlds() -> Vec<World> {
     let steady = |rps| Calls::Steady { rps, lasting: Duration::from_secs(240) };
     let base = World {
         name: String::from("20 % of requests fail"),
+        host: String::from("upstream"),
         processes: 10,
         calls: steady(100.0),
         deadline: None,
@@ -149,16 +176,18 @@ pub fn worlds() -> Vec<World> {
 }
 
 /// Runs each world with each policy over the seeds from 1 to `seeds`.
-pub fn compare(policies: &[(String, Lab)], worlds: &[World], seeds: u64) -> Comparison {
-    let tasks: Vec<(&World, &Lab, u64)> = worlds
+pub fn compare(policies: &[Candidate], worlds: &[World], seeds: u64) -> Comparison {
+    let tasks: Vec<(&World, &Candidate, u64)> = worlds
         .iter()
-        .flat_map(|world| policies.iter().map(move |(_, lab)| (world, lab)))
-        .flat_map(|(world, lab)| (1..=seeds).map(move |seed| (world, lab, seed)))
+        .flat_map(|world| policies.iter().map(move |policy| (world, policy)))
+        .flat_map(|(world, policy)| (1..=seeds).map(move |seed| (world, policy, seed)))
         .collect();
-    let measured = in_parallel(&tasks, |(world, lab, seed)| world.measure(lab, *seed));
-    let value = |world: &World, lab: &Lab, metric: usize| {
-        let of_both = tasks.iter().zip(&measured).filter(|((of_world, of_lab, _), _)| {
-            std::ptr::eq(*of_world, world) && std::ptr::eq(*of_lab, lab)
+    let measured = in_parallel(&tasks, |(world, policy, seed)| {
+        world.measure(policy.lab_of(&world.host), *seed)
+    });
+    let value = |world: &World, policy: &Candidate, metric: usize| {
+        let of_both = tasks.iter().zip(&measured).filter(|((of_world, of_policy, _), _)| {
+            std::ptr::eq(*of_world, world) && std::ptr::eq(*of_policy, policy)
         });
         let values: Vec<f64> =
             of_both.filter_map(|(_, values)| values.get(metric).copied()).collect();
@@ -170,12 +199,53 @@ pub fn compare(policies: &[(String, Lab)], worlds: &[World], seeds: u64) -> Comp
             move |(position, metric)| ComparedRow {
                 world: world.name.clone(),
                 metric,
-                values: policies.iter().map(|(_, lab)| value(world, lab, position)).collect(),
+                values: policies.iter().map(|policy| value(world, policy, position)).collect(),
             },
         )
     });
     let rows = rows.collect();
-    Comparison { policies: policies.iter().map(|(name, _)| name.clone()).collect(), rows }
+    let sections = sections(policies, worlds);
+    Comparison {
+        policies: policies.iter().map(|policy| policy.name.clone()).collect(),
+        sections,
+        rows,
+    }
+}
+
+/// The sections that apply, each policy and host once.
+fn sections(policies: &[Candidate], worlds: &[World]) -> Vec<AppliedSection> {
+    let hosts: BTreeSet<&str> = worlds.iter().map(|world| world.host.as_str()).collect();
+    let all = policies.iter().flat_map(|policy| {
+        hosts.iter().filter_map(|host| {
+            let (section, _) = policy.hosts.get(*host)?;
+            let (policy, host) = (policy.name.clone(), (*host).to_owned());
+            Some(AppliedSection { policy, host, section: section.clone() })
+        })
+    });
+    all.collect()
+}
+
+impl Candidate {
+    /// A policy that is the same for every host.
+    pub fn new(name: impl Into<String>, lab: Lab) -> Self {
+        Self { name: name.into(), lab, hosts: BTreeMap::new() }
+    }
+
+    /// Adds what it says of one host, and which part of it says so.
+    pub fn host(
+        mut self,
+        host: impl Into<String>,
+        section: impl Into<String>,
+        policy: HostPolicy,
+    ) -> Self {
+        let lab = Lab { policy, ..self.lab.clone() };
+        self.hosts.insert(host.into(), (section.into(), lab));
+        self
+    }
+
+    fn lab_of(&self, host: &str) -> &Lab {
+        self.hosts.get(host).map_or(&self.lab, |(_, lab)| lab)
+    }
 }
 
 impl Comparison {
@@ -195,6 +265,9 @@ impl Comparison {
             shown = &row.world;
             let values: Vec<String> = row.values.iter().map(|value| figure(*value)).collect();
             let _ = writeln!(table, "{world:<width$}  {:<12}{}", row.metric, columns(&values));
+        }
+        for AppliedSection { policy, host, section } in &self.sections {
+            let _ = writeln!(table, "{policy} for host `{host}`: {section}");
         }
         table
     }

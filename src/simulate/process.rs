@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use spillgate_core::call::{
-    AttemptId, BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Repeat, Target, Ticket,
+    AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action as Demand, Answer, Input as DemandInput};
@@ -61,6 +62,8 @@ pub(super) enum Scoping {
     Host,
     /// Those of one route, of so many.
     Route(usize),
+    /// All of the host, until one route of so many fails alone.
+    Learned(usize),
 }
 
 impl Recipe {
@@ -81,15 +84,21 @@ impl Process {
         let Limits { global, queue_max, .. } = recipe.limits;
         let lane: HostKey = Arc::from("http://upstream:80");
         let scope = |route: usize| match recipe.scoping {
-            Scoping::Host => lane.clone(),
+            Scoping::Host | Scoping::Learned(_) => lane.clone(),
             Scoping::Route(_) => Arc::from(format!("{lane} /{route}")),
         };
         let routes = match recipe.scoping {
             Scoping::Host => 1,
-            Scoping::Route(routes) => routes,
+            Scoping::Route(routes) | Scoping::Learned(routes) => routes,
         };
-        let target =
-            |route| Target { lane: lane.clone(), keeper: lane.clone(), scope: scope(route) };
+        let class = |route: usize| match recipe.scoping {
+            Scoping::Host | Scoping::Route(_) => None,
+            Scoping::Learned(_) => Some(Arc::from(format!("{lane} GET /{route}"))),
+        };
+        let target = |route| {
+            let (lane, keeper) = (lane.clone(), lane.clone());
+            Target { lane, keeper, scope: scope(route), class: class(route) }
+        };
         let mut process = Self {
             coordinator: Coordinator::new(global, queue_max),
             host: Host::new(lane.clone(), recipe.policy.clone(), Rng::new(seed)),
@@ -111,12 +120,14 @@ impl Process {
             ticket: wish.ticket,
             target: target.clone(),
             priority: wish.priority,
+            caller: CallerKey::default(),
             deadline: wish.deadline,
             key: wish.key.map(flight_key),
             repeat: Repeat::Always,
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         })
     }
 
@@ -167,6 +178,7 @@ impl Process {
                     let Story { leader: ticket, route, .. } = *story;
                     effects.push(Effect::Send { attempt, ticket, route, until });
                 }
+                Supply::Hedge(attempt) => self.inbox.push_back(DemandInput::HedgeDue(attempt)),
                 Supply::Cancel(attempt) => effects.push(Effect::Recall(attempt)),
                 Supply::Report(attempt, verdict) => {
                     self.inbox.push_back(DemandInput::Report { attempt, verdict, onward: None });
@@ -175,6 +187,7 @@ impl Process {
                     let lane = self.lane.clone();
                     self.inbox.push_back(DemandInput::LaneLimit { lane, slots_max });
                 }
+                Supply::Split(_) | Supply::Merged(_) => {}
                 Supply::Event(event) => {
                     debug_assert!(event.at <= now, "events are of the past");
                     let enforced = event.mode == BreakerMode::Enforcing;
@@ -204,8 +217,8 @@ impl Client for Process {
         evidence: Evidence,
         effects: &mut Vec<Effect>,
     ) {
-        let latest = self.coordinator.flights().of(attempt.flight).map(|flight| flight.n);
-        if latest == Some(attempt.n)
+        let flight = self.coordinator.flights().of(attempt.flight);
+        if flight.is_some_and(|flight| flight.race.runs(attempt.n))
             && let Some(story) = self.flights.get_mut(&attempt.flight)
         {
             story.brought = Some(evidence.outcome);

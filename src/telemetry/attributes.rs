@@ -9,7 +9,7 @@ use opentelemetry::trace::Status;
 use opentelemetry::{KeyValue, StringValue};
 use spillgate_actors::record::{AttemptRecord, CallRecord};
 use spillgate_core::advice::{ErrorClass, ErrorKind};
-use spillgate_core::call::{FlightId, Ticket};
+use spillgate_core::call::{FlightId, Generation, Ticket};
 
 /// The name of call and attempt spans: `{method} {route}`, or `{method}`, never the path.
 pub(crate) fn span_name(method: &Method, route: Option<&str>) -> String {
@@ -21,7 +21,7 @@ pub(crate) fn span_name(method: &Method, route: Option<&str>) -> String {
 /// The attributes of a call's span.
 pub(crate) fn of_call(record: &CallRecord) -> Vec<KeyValue> {
     let Ticket(ticket) = record.ticket;
-    let mut attributes = Vec::with_capacity(16);
+    let mut attributes = Vec::with_capacity(17);
     push_request(&mut attributes, &record.method, &record.url, &record.host);
     attributes.extend([
         KeyValue::new("spillgate.scope", Arc::clone(&record.scope)),
@@ -32,6 +32,7 @@ pub(crate) fn of_call(record: &CallRecord) -> Vec<KeyValue> {
     ]);
     attributes
         .extend(record.flight.map(|FlightId(n)| KeyValue::new("spillgate.flight", integer(n))));
+    attributes.extend(record.role.map(|role| KeyValue::new("spillgate.role", role.name())));
     attributes.extend(record.route.clone().map(|route| KeyValue::new("url.template", route)));
     attributes.extend(record.status.map(status_code));
     attributes.extend(record.error.map(error_or_cancel));
@@ -40,12 +41,21 @@ pub(crate) fn of_call(record: &CallRecord) -> Vec<KeyValue> {
 
 /// The attributes of an attempt's span; `route` is left out when a redirect led elsewhere.
 pub(crate) fn of_attempt(attempt: &AttemptRecord, route: Option<&Arc<str>>) -> Vec<KeyValue> {
-    let mut attributes = Vec::with_capacity(18);
+    let mut attributes = Vec::with_capacity(20);
     push_request(&mut attributes, &attempt.method, &attempt.url, &attempt.host);
     attributes.extend([
         KeyValue::new("spillgate.attempt", i64::from(attempt.n)),
-        KeyValue::new("spillgate.probe", attempt.probe),
+        KeyValue::new("spillgate.probe", attempt.is_probe()),
     ]);
+    if attempt.hedge {
+        attributes.push(KeyValue::new("spillgate.hedge", true));
+    }
+    attributes.extend(attempt.chaos.clone().map(|fault| KeyValue::new("spillgate.chaos", fault)));
+    if let Some(admission) = attempt.admission {
+        attributes.push(KeyValue::new("spillgate.budget_left", admission.tokens));
+        let generation = admission.generation.map(|Generation(n)| integer(n));
+        attributes.extend(generation.map(|n| KeyValue::new("spillgate.generation", n)));
+    }
     attributes.extend(route.cloned().map(|route| KeyValue::new("url.template", route)));
     if attempt.resend > 0 {
         attributes.push(KeyValue::new("http.request.resend_count", i64::from(attempt.resend)));

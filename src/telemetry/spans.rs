@@ -14,10 +14,9 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use spillgate_actors::decision::{self, Decision, DecisionKind};
 use spillgate_actors::phases::{Phase, PhaseSpan};
-use spillgate_actors::record::{
-    AttemptRecord, CallRecord, Decision, FlightRecord, SpanContext, WaitCause,
-};
+use spillgate_actors::record::{AttemptRecord, CallRecord, FlightRecord, SpanContext};
 use spillgate_core::rng::Rng;
 
 use crate::telemetry::attributes;
@@ -54,12 +53,10 @@ impl SpanAssembler {
             return spans;
         }
         for wait in &record.waits {
-            let name = match wait.cause {
-                WaitCause::Queue => "queue",
-                WaitCause::BackOff => "back-off",
-            };
             let time = Interval::new(wait.from, wait.to).within(life);
-            spans.push(self.inner(record.context, name, time));
+            let mut span = self.inner(record.context, wait.cause.span_name(), time);
+            span.attributes.push(KeyValue::new("spillgate.wait", wait.cause.name()));
+            spans.push(span);
         }
         let parent = Node { context: record.context, time: life };
         for attempt in record.attempts.iter().filter(|attempt| !attempt.goes_on) {
@@ -86,7 +83,7 @@ impl SpanAssembler {
         let mut span = self.span(record.context, record.parent_span_id, name.into(), life);
         span.attributes = attributes::of_call(record);
         span.status = attributes::call_status(record);
-        span.events = self.events(&record.decisions, life);
+        span.events = self.events(record, life);
         // The attempts of a flight are spans of the call that led it: others point there.
         let leader = record.leader.map(|leader| Link::with_context(otel_context(leader)));
         span.links.links.extend(leader);
@@ -169,16 +166,26 @@ impl SpanAssembler {
         }
     }
 
-    fn events(&self, decisions: &[Decision], life: Interval) -> SpanEvents {
+    /// The decisions of a call that went another way than most, or whose caller asked for all.
+    fn events(&self, record: &CallRecord, life: Interval) -> SpanEvents {
         let mut events = SpanEvents::default();
-        let kept = decisions.iter().take(EVENTS_MAX).map(|decision| {
-            let at = self.anchor.system_time(life.clamp(decision.at));
-            let text = KeyValue::new("spillgate.decision", decision.text.clone());
-            Event::new("decision", at, vec![text], 0)
-        });
-        events.events = kept.collect();
-        let dropped = decisions.len().saturating_sub(EVENTS_MAX);
-        events.dropped_count = u32::try_from(dropped).unwrap_or(u32::MAX);
+        if record.is_plain() {
+            return events;
+        }
+        for Decision { at, attempt, what } in decision::of(record) {
+            if let DecisionKind::LeftOut { count } = what {
+                events.dropped_count = count;
+            } else if record.explains || what.is_notable() {
+                let at = self.anchor.system_time(life.clamp(record.began + at));
+                let mut attributes = vec![
+                    KeyValue::new("spillgate.decision", what.to_string()),
+                    KeyValue::new("spillgate.decision.kind", what.name()),
+                ];
+                attributes
+                    .extend(attempt.map(|n| KeyValue::new("spillgate.attempt", i64::from(n))));
+                events.events.push(Event::new("decision", at, attributes, 0));
+            }
+        }
         events
     }
 }
@@ -236,6 +243,3 @@ fn otel_context(context: SpanContext) -> OtelContext {
         TraceState::NONE,
     )
 }
-
-/// The most decisions a call's span carries; the number left out is exported with it.
-const EVENTS_MAX: usize = 64;

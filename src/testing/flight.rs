@@ -29,11 +29,14 @@ pub(super) struct Seat {
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) line: Line,
+    /// Whether it is one stream of several that its connection may carry.
+    pub(super) is_stream: bool,
     pub(super) path: Option<Arc<str>>,
     pub(super) key: Option<Arc<str>>,
 }
 
-/// A peak that is not to be believed yet: a connection had unread bytes that may say goodbye.
+/// A peak that is not to be believed yet: a connection had unread bytes that may say goodbye, or
+/// streams that may have said it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
     host: usize,
@@ -126,6 +129,8 @@ impl Flights {
             };
             asked = Some((seat.connection, pulse));
             match pulse {
+                // The reset of a stream may have been read, and its handler not dropped yet.
+                Pulse::Alive if flight.is_stream => doubtful = true,
                 Pulse::Alive => {}
                 Pulse::Gone => gone.push(*seat),
                 Pulse::Doubtful => doubtful = true,
@@ -236,7 +241,8 @@ mod tests {
 
         fn enter(&self, flights: &mut Flights) -> (Vec<(Seat, Flight)>, Option<Doubt>) {
             let line = Line::new(self.seat.connection, 0, Arc::downgrade(&self.far));
-            flights.enter(self.seat, Flight { line, path: None, key: None })
+            let is_stream = false;
+            flights.enter(self.seat, Flight { line, is_stream, path: None, key: None })
         }
     }
 }

@@ -78,7 +78,8 @@ impl Ledger {
         let path = self.paths.hit(parts.uri.path()).map(|(path, _)| path);
         let (key, turn) = key.and_then(|key| self.keys.hit(key)).unzip();
         self.keep(arrival, parts, path.clone(), key.clone());
-        let (gone, doubt) = self.flights.enter(seat, Flight { line, path, key });
+        let is_stream = parts.version == http::Version::HTTP_2;
+        let (gone, doubt) = self.flights.enter(seat, Flight { line, is_stream, path, key });
         for (seat, flight) in gone {
             self.note_aborted(seat, &flight);
         }

@@ -13,7 +13,7 @@ use spillgate_actors::phases::{Mark, Phase, PhaseMarks};
 use spillgate_core::advice::ErrorKind;
 use tower::{Layer, Service};
 
-use super::connections::ConnectionTable;
+use super::connections::{ConnectionTable, Connects};
 use super::current::{CONNECTING, REQUESTER, Requester};
 use super::gate::{Protocol, ProtocolGate};
 use super::resolve::ResolveFailure;
@@ -25,6 +25,7 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub(super) struct ConnectLayer {
     pub(super) connections: Arc<ConnectionTable>,
     pub(super) gate: Arc<ProtocolGate>,
+    pub(super) connects: Arc<Connects>,
 }
 
 impl<S> Layer<S> for ConnectLayer {
@@ -99,6 +100,7 @@ impl ConnectLayer {
         if marks.at(Mark::TlsBegin).is_some() {
             marks.note(Mark::TlsEnd);
         }
+        self.connects.count();
         let connected = connection.connected();
         if let Some(pass) = pass {
             let is_http2 = connected.is_negotiated_h2();

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spillgate_actors::transport::ConnectionOrigin;
 
@@ -14,6 +15,15 @@ use spillgate_actors::transport::ConnectionOrigin;
 #[derive(Debug, Default)]
 pub(super) struct ConnectionTable {
     made: Mutex<Made>,
+}
+
+/// Counts what one pool has connected within the life of an idle connection.
+#[derive(Debug)]
+pub(super) struct Connects {
+    connects_max: usize,
+    span: Duration,
+    since: Mutex<(Instant, usize)>,
+    are_many: AtomicBool,
 }
 
 /// The two ends of a connection: ours and the upstream's.
@@ -59,13 +69,37 @@ impl ConnectionTable {
     }
 }
 
+impl Connects {
+    /// None yet; more than `connects_max` within `span` are many.
+    pub(super) fn new(connects_max: usize, span: Duration) -> Self {
+        let since = Mutex::new((Instant::now(), 0));
+        Self { connects_max, span, since, are_many: AtomicBool::new(false) }
+    }
+
+    /// A connection stands.
+    pub(super) fn count(&self) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.0.elapsed() > self.span {
+            *since = (Instant::now(), 0);
+        }
+        since.1 += 1;
+        if since.1 >= self.connects_max {
+            *since = (Instant::now(), 0);
+            self.are_many.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether there were many, told once.
+    pub(super) fn are_many(&self) -> bool {
+        self.are_many.swap(false, Ordering::AcqRel)
+    }
+}
+
 /// Connections whose origin is remembered; about 160 bytes each.
 const CONNECTIONS_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn ends(port: u16) -> Ends {

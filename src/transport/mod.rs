@@ -11,6 +11,7 @@ mod head;
 mod incoming;
 pub(crate) mod options;
 mod outgoing;
+mod pools;
 mod resolve;
 mod tls;
 
@@ -25,18 +26,17 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use spillgate_actors::phases::{Mark, PhaseMarks};
 use spillgate_actors::transport::{
     BodyStream, Connection, ExchangeFuture, Inbound, Outbound, OutboundBody, Transport,
-    TransportError,
+    TransportError, Way,
 };
 use url::Url;
 
-use self::connect::ConnectLayer;
 use self::connections::ConnectionTable;
 use self::current::{REQUESTER, Requester};
 use self::decode::Growth;
 use self::incoming::{NotingRead, RawBody};
 use self::options::{Protocols, TransportOptions, TransportSetupError};
 use self::outgoing::NotingBody;
-use self::resolve::SystemResolver;
+use self::pools::Pools;
 
 /// Sends requests with reqwest.
 ///
@@ -57,7 +57,7 @@ pub struct ReqwestTransport {
 }
 
 struct Inner {
-    client: reqwest::Client,
+    pools: Pools,
     options: TransportOptions,
     connections: Arc<ConnectionTable>,
     requesters: AtomicU64,
@@ -68,10 +68,10 @@ impl ReqwestTransport {
     /// Builds a transport. Reads the root certificates, which takes some milliseconds.
     pub fn new(options: &TransportOptions) -> Result<Self, TransportSetupError> {
         let connections = Arc::new(ConnectionTable::default());
-        let client = client(options, &connections)?;
+        let pools = Pools::new(options, &connections)?;
         let options = options.clone();
         let (requesters, origins) = (AtomicU64::new(0), RandomState::new());
-        Ok(Self { inner: Arc::new(Inner { client, options, connections, requesters, origins }) })
+        Ok(Self { inner: Arc::new(Inner { pools, options, connections, requesters, origins }) })
     }
 }
 
@@ -88,48 +88,13 @@ impl fmt::Debug for ReqwestTransport {
     }
 }
 
-fn client(
-    options: &TransportOptions,
-    connections: &Arc<ConnectionTable>,
-) -> Result<reqwest::Client, TransportSetupError> {
-    let header_bytes_max = u32::try_from(options.header_bytes_max).unwrap_or(u32::MAX);
-    let mut builder = reqwest::Client::builder()
-        .retry(reqwest::retry::never())
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .user_agent(&options.user_agent)
-        .pool_max_idle_per_host(options.idle_connections_max)
-        .pool_idle_timeout(options.idle_timeout)
-        // Above its own limit h2 reports a broken protocol; ours below it reports the size.
-        .http2_max_header_list_size(header_bytes_max.saturating_mul(2))
-        .tls_backend_preconfigured(tls::client_config(options)?)
-        .dns_resolver(SystemResolver)
-        .connector_layer(ConnectLayer {
-            connections: Arc::clone(connections),
-            gate: Arc::default(),
-        });
-    if options.header_fields_max > HYPER_FIELDS_MAX {
-        builder = builder.http1_max_headers(options.header_fields_max);
-    }
-    builder = match options.protocols {
-        Protocols::Negotiated => builder,
-        Protocols::Http1 => builder.http1_only(),
-        Protocols::Http2PriorKnowledge => builder.http2_prior_knowledge(),
-    };
-    if let Some(url) = &options.proxy {
-        let proxy = reqwest::Proxy::all(url.clone());
-        builder = builder.proxy(proxy.map_err(|e| TransportSetupError::Proxy(e.without_url()))?);
-    }
-    builder.build().map_err(|error| TransportSetupError::Client(error.without_url()))
-}
-
 impl Inner {
     async fn exchange(&self, outbound: Outbound) -> Result<Inbound, TransportError> {
-        let Outbound { method, url, mut headers, body, connect_timeout, marks } = outbound;
+        let Outbound { method, url, mut headers, body, connect_timeout, marks, way } = outbound;
         let decodes = head::offer_codings(&mut headers);
         frame(&mut headers, &method, &body);
-        let negotiates_with = self.negotiates_with(&url);
+        // What shares no connection need not wait for another's handshake.
+        let negotiates_with = self.negotiates_with(&url).filter(|_| way == Way::Usual);
         let mut request = reqwest::Request::new(method.clone(), url);
         *request.headers_mut() = headers;
         let body = NotingBody::new(body, Arc::clone(&marks));
@@ -138,7 +103,8 @@ impl Inner {
         let marks_of_requester = Arc::clone(&marks);
         let requester =
             Requester { number, marks: marks_of_requester, connect_timeout, negotiates_with };
-        let answer = REQUESTER.scope(requester, self.client.execute(request)).await;
+        let client = self.pools.client(way);
+        let answer = REQUESTER.scope(requester, client.execute(request)).await;
         let answer = answer.map_err(|error| errors::of_exchange(error, &marks))?;
         marks.note(Mark::Head);
         let answer = http::Response::<reqwest::Body>::from(answer);
@@ -204,9 +170,6 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &OutboundBody) {
         OutboundBody::Stream(_) => {}
     }
 }
-
-/// Fields that hyper parses without allocating, and refuses above.
-const HYPER_FIELDS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,9 @@ use url::Url;
 pub struct TransportOptions {
     /// Idle connections kept for each host; below the slots of a host, connects go to waste.
     pub idle_connections_max: usize,
+    /// Idle connections kept for all hosts together, about: once so many were made within the time
+    /// that one may be idle, all idle ones are closed.
+    pub idle_connections_total_max: usize,
     /// How long a connection may be idle before it is closed.
     pub idle_timeout: Duration,
     /// PEM files with certificate authorities to trust beside the system's.
@@ -48,6 +51,7 @@ impl Default for TransportOptions {
     fn default() -> Self {
         Self {
             idle_connections_max: 32,
+            idle_connections_total_max: 512,
             idle_timeout: Duration::from_secs(90),
             ca_files: Vec::new(),
             header_bytes_max: 64 * 1024,
@@ -66,6 +70,7 @@ impl fmt::Debug for TransportOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportOptions")
             .field("idle_connections_max", &self.idle_connections_max)
+            .field("idle_connections_total_max", &self.idle_connections_total_max)
             .field("idle_timeout", &self.idle_timeout)
             .field("ca_files", &self.ca_files)
             .field("header_bytes_max", &self.header_bytes_max)

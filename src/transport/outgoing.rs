@@ -5,6 +5,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -13,6 +15,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use spillgate_actors::phases::{Mark, PhaseMarks};
 use spillgate_actors::transport::{BodyStream, OutboundBody, TransportError};
+use spillgate_core::advice::ErrorKind;
 
 /// A request's body that notes when it is first asked for and when its last byte is taken.
 pub(super) struct NotingBody {
@@ -54,7 +57,7 @@ impl Body for NotingBody {
             Rest::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Rest::Pieces(pieces) => {
                 let pieces = pieces.get_mut().unwrap_or_else(PoisonError::into_inner);
-                let piece = std::task::ready!(pieces.as_mut().poll_next(cx));
+                let piece = std::task::ready!(poll_piece(pieces, cx));
                 if let Some(Ok(piece)) = piece {
                     return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
@@ -91,6 +94,19 @@ impl Drop for NotingBody {
             self.marks.note(Mark::WriteEnd);
         }
     }
+}
+
+/// The next piece of the caller's stream. A panic in it must not end the connection's task: that
+/// would look as if the upstream had hung up.
+fn poll_piece(
+    pieces: &mut BodyStream,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, TransportError>>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| pieces.as_mut().poll_next(cx)));
+    polled.unwrap_or_else(|_| {
+        let cause = io::Error::other("user code panicked while the request's body was read");
+        Poll::Ready(Some(Err(TransportError::sent(ErrorKind::Internal).caused_by(cause))))
+    })
 }
 
 /// The caller's own stream failed while it was being sent.

@@ -1,29 +1,70 @@
-//! Name resolution by the system, so that its phase is seen and its failures are told apart.
+//! Name resolution by the system, so that its phase is seen, its failures are told apart, and a
+//! hedge can be sent to another address than what it runs beside.
 
+use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use spillgate_actors::phases::Mark;
+use spillgate_actors::transport::Way;
 use spillgate_core::advice::ErrorKind;
 
 use super::current::note_connecting;
 
 /// Resolves names as the system does, in a thread that may block.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SystemResolver;
+#[derive(Debug, Clone)]
+pub(super) struct SystemResolver {
+    way: Way,
+    preferred: Arc<Preferred>,
+}
+
+/// The address of each name that usual connects try first, as they were last told.
+#[derive(Debug, Default)]
+pub(super) struct Preferred {
+    of: Mutex<HashMap<String, IpAddr>>,
+}
+
+impl SystemResolver {
+    /// A resolver for connects of one way; all of one transport share what is preferred.
+    pub(super) fn new(way: Way, preferred: Arc<Preferred>) -> Self {
+        Self { way, preferred }
+    }
+}
+
+impl Preferred {
+    /// Puts addresses into the order in which a connect of this way tries them.
+    fn order(&self, name: &str, way: Way, addresses: &mut [SocketAddr]) {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        match (way, addresses.first()) {
+            (Way::Usual, Some(first)) if of.len() < NAMES_MAX || of.contains_key(name) => {
+                of.insert(name.to_owned(), first.ip());
+            }
+            (Way::Usual, _) => {}
+            (Way::Apart, _) => {
+                let usual = of.get(name).copied();
+                // The sort is stable: all others keep the system's order.
+                addresses.sort_by_key(|address| Some(address.ip()) == usual);
+            }
+        }
+    }
+}
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let Self { way, preferred } = self.clone();
         Box::pin(async move {
             note_connecting(Mark::DnsBegin);
             let found = tokio::net::lookup_host((name.as_str(), 0)).await;
             note_connecting(Mark::DnsEnd);
-            let found: Vec<_> = found.map_err(ResolveFailure::new)?.collect();
+            let mut found: Vec<_> = found.map_err(ResolveFailure::new)?.collect();
             if found.is_empty() {
                 return Err(ResolveFailure::new(io::Error::other("no addresses")).into());
             }
+            preferred.order(name.as_str(), way, &mut found);
             let addresses: Addrs = Box::new(found.into_iter());
             Ok(addresses)
         })
@@ -64,12 +105,30 @@ impl StdError for ResolveFailure {
     }
 }
 
+/// Names whose usual address is remembered; of others a hedge may get the same.
+const NAMES_MAX: usize = 4_096;
+
 /// The texts of `EAI_AGAIN` in glibc and musl.
 const RESOLVER_DOWN: [&str; 2] = ["Temporary failure in name resolution", "Try again"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hedge_tries_the_usual_address_last() {
+        let preferred = Preferred::default();
+        let order = |name, way| {
+            let mut addresses = [1, 2, 3].map(|n| SocketAddr::from(([127, 0, 0, n], 0))).to_vec();
+            preferred.order(name, way, &mut addresses);
+            addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        let system = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+        assert_eq!(order("a", Way::Apart), system, "nothing is usual yet");
+        assert_eq!(order("a", Way::Usual), system);
+        assert_eq!(order("a", Way::Apart), ["127.0.0.2", "127.0.0.3", "127.0.0.1"]);
+        assert_eq!(order("b", Way::Apart), system);
+    }
 
     #[test]
     fn unknown_name_differs_from_silent_resolver() {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use spillgate::actors::core::backoff::{BackoffOptions, Jitter};
 use spillgate::testing::Drill;
-use spillgate::{BreakerOptions, Client, ClientBuilder, Error, RequestBuilder, Response};
+use spillgate::{Body, BreakerOptions, Client, ClientBuilder, Error, RequestBuilder, Response};
+use tokio::sync::oneshot;
 
 /// How long a test waits for what must happen before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,6 +44,16 @@ pub(crate) fn guarded(reset_timeout: Duration) -> Client {
 /// Five consecutive failures, with a reset time for tests.
 pub(crate) fn five(reset_timeout: Duration) -> BreakerOptions {
     BreakerOptions { reset_timeout, ..BreakerOptions::consecutive(5) }
+}
+
+/// A body that ends when its sender says so, so that its request is on the wire until then.
+pub(crate) fn held_body() -> (oneshot::Sender<()>, Body) {
+    let (release, released) = oneshot::channel();
+    let pieces = futures_util::stream::once(async {
+        let _ = released.await;
+        Ok("late".into())
+    });
+    (release, Body::Stream(Box::pin(pieces)))
 }
 
 /// Sends a request in a task of its own.

@@ -150,6 +150,9 @@ fn trace_shows_phases_attempts_and_decisions() {
         "socket connect",
         "response wait",
         "retry in",
+        "began flight 1 as normal",
+        "attempt 2  sent: passed deadline, pace, rate, slot, budget, breaker",
+        "paid as a retry, 9 tokens left",
         "reused connection",
     ] {
         assert!(shown.contains(text), "expected `{text}` in\n{shown}");
@@ -183,4 +186,70 @@ fn pages_completions_and_samples_are_printed() {
     }
     assert_eq!(run(&["man", "nope"]).status.code(), Some(2));
     assert_eq!(run(&["check-config", "/absent.toml"]).status.code(), Some(3));
+}
+
+#[test]
+fn every_setting_of_a_call_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spillgate.toml");
+    let text = "[[host]]\nmatch = \"*.example\"\nlimits = { adaptive = \"aimd\", rate = 5 }\n\
+                retry = { preset = \"aws-standard\" }\n[host.breaker]\nkind = \"hybrid\"\n\
+                window_calls = 50\nslow_call = \"2s\"\nslow_counted = \"in-flight\"\n\
+                half_open = \"wait\"\nmode = \"shadow\"\nramp = \"0s\"\n\
+                ignore = [503, \"cancelled\"]\n";
+    std::fs::write(&path, text).unwrap();
+    let output = run(&["check-config", path.to_str().unwrap(), "--explain", "https://a.example/"]);
+    assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for row in [
+        "section                *.example",
+        "retry.backoff          50ms times 2, to 20s; from 1s after a 429",
+        "retry.retry_after      at most 5s above the delay, for one retry",
+        "at most; a retry costs 14, 5 after a 429, given back when it succeeds",
+        "breaker.opens          after 5 failures in a row, or at 50 % failures of at least 20 \
+         calls in 50 calls",
+        "breaker.slow_call      opens it when 80 % take 2s or more, counted while in flight",
+        "breaker.reset_timeout  5s, times 1.5 to 1m, up to 20 % more",
+        "breaker.half_open      wait",
+        "breaker.ramp           0s",
+        "breaker.ignore         503, cancelled",
+        "breaker.mode           shadow: it refuses nothing",
+        "limits.adaptive        aimd, down to 1",
+        "limits.rate            5 a second, 1 at once",
+        "limits.quota           obey",
+    ] {
+        assert!(shown.contains(row), "expected `{row}` in\n{shown}");
+    }
+}
+
+#[test]
+fn simulation_says_which_section_applied() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let policy = "[[host]]\nmatch = \"*.example\"\nretry = { max_attempts = 1 }\n";
+    std::fs::write(path("policy.toml"), policy).unwrap();
+    let world = "host = \"api.example\"\nrps = 50\nseconds = 5\nfailing = 0.3\n";
+    std::fs::write(path("world.toml"), world).unwrap();
+    let (world, policy) = (path("world.toml"), path("policy.toml"));
+    let simulated = |more: &[&str]| {
+        let args = ["simulate", &world, "--policy", &policy, "--seeds", "1"];
+        let output = run(&[&args, more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let load = |shown: &str| -> Vec<String> {
+        let row = shown.lines().find(|line| line.contains("load_x")).unwrap_or_default();
+        row.split_whitespace().rev().take(2).map(str::to_owned).collect()
+    };
+    let shown = simulated(&[]);
+    let told = "policy.toml for host `api.example`: [[host]] match = \"*.example\"";
+    assert!(shown.contains(told), "{shown}");
+    assert_eq!(load(&shown).first().map(String::as_str), Some("1.0000"), "{shown}");
+    let shown = simulated(&["--host", "other"]);
+    assert!(shown.contains("policy.toml for host `other`: [defaults]"), "{shown}");
+    let [one, other] = load(&shown).try_into().unwrap();
+    assert_eq!(one, other);
+    let output = run(&["simulate", &world, "--policy", &policy, "--host", "a/b"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(talk(&output).contains("`a/b` is no host"), "{}", talk(&output));
 }

@@ -140,10 +140,49 @@ fn progress_is_plain_lines_in_a_pipe_and_silent_on_demand() {
     let talk_of = talk(&output);
     assert!(talk_of.contains("0/1 done: 0 ok"), "{talk_of}");
     assert!(talk_of.contains("1 URL in"), "{talk_of}");
-    assert!(talk_of.contains("attempt 1: 200"), "{talk_of}");
+    assert!(talk_of.contains("attempt 1: answered 200"), "{talk_of}");
+    let told = rows(&output)[0]["decisions"].as_array().unwrap().clone();
+    let kinds: Vec<_> = told.iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["entered", "passed", "ended", "answered"], "{told:?}");
     assert!(!talk_of.contains('\u{1b}'), "no control codes in a pipe: {talk_of:?}");
     let output = run(&["fetch", &drill.url("/ok"), "--progress", "none"]);
     assert_eq!(talk(&output), "");
+    assert!(rows(&output)[0].get("decisions").is_none(), "explain was off");
+}
+
+#[test]
+fn file_that_cannot_be_written_is_a_row_too() {
+    let drill = Drill::start().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let state = state.to_str().unwrap();
+    let url = drill.url("/ok?bytes=100000");
+    let output = run(&["fetch", &url, "-o", "/dev/full", "--state", state]);
+    let rows = rows(&output);
+    assert_eq!(rows.len(), 1, "{}", talk(&output));
+    let row = &rows[0];
+    assert_eq!((&row["outcome"], &row["error_kind"]), (&"error".into(), &"file_unwritable".into()));
+    assert_eq!((&row["class"], &row["status"]), (&"device".into(), &200.into()));
+    assert!(row["error"].as_str().unwrap().contains("/dev/full: cannot be written"), "{row}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(talk(&output).contains("/dev/full"), "{}", talk(&output));
+}
+
+#[test]
+fn interrupted_run_names_what_is_unfinished() {
+    let drill = Drill::start().unwrap();
+    let urls = [drill.url("/ok"), drill.url("/delay/60000?token=canary")];
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let args = ["fetch", &urls[0], &urls[1], "--state", state.to_str().unwrap()];
+    let mut running = Running::start(spillgate(&args));
+    running.line();
+    running.signal("INT");
+    let (status, talk) = running.wait();
+    assert_eq!(status.code(), Some(130), "{talk}");
+    assert!(talk.contains("unfinished: 1 http://127.0.0.1:"), "{talk}");
+    assert!(talk.contains("/delay/60000?token=REDACTED"), "{talk}");
+    assert!(!talk.contains("canary") && !talk.contains("unfinished: 0"), "{talk}");
 }
 
 #[test]

@@ -94,6 +94,79 @@ async fn full_queue_refuses_background_first_with_a_typed_error() {
     assert_eq!((drill.hits_of("lazy2"), drill.hits_of("lazy3")), (0, 0));
 }
 
+/// PITFALLS A20: the urgent never end, and one in ten turns is not theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn background_behind_endless_critical_traffic_has_its_turn() {
+    let drill = drill();
+    let client = client(|builder| builder.host("127.0.0.1", |host| host.concurrency(1)));
+    let first = spawn(client.get(drill.url("/delay/60000?key=first")));
+    hits(&drill, 1).await;
+    let send = |key: String, priority| {
+        spawn(client.get(drill.url(&format!("/ok?key={key}"))).priority(priority))
+    };
+    let mut urgent: Vec<_> =
+        (0..100).map(|n| send(format!("urgent{n}"), Priority::Critical)).collect();
+    eventually("they wait", || client.snapshot().queued == 100).await;
+    let lazy = send("lazy".to_owned(), Priority::Background);
+    eventually("it waits too", || client.snapshot().queued == 101).await;
+    urgent.extend((100..200).map(|n| send(format!("urgent{n}"), Priority::Critical)));
+    eventually("all wait", || client.snapshot().queued == 201).await;
+    first.abort();
+    assert_eq!(answer(lazy).await.unwrap().status(), 200);
+    let requests = drill.requests();
+    let place = requests.iter().position(|request| request.key() == Some("lazy")).unwrap();
+    assert!(place <= 11, "within ten turns, not {place}");
+    urgent.iter().for_each(Call::abort);
+    at_rest(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polite_caller_is_served_within_two_turns_of_one_who_floods() {
+    let drill = drill();
+    let client = client(|builder| builder.host("127.0.0.1", |host| host.concurrency(1)));
+    let first = spawn(client.get(drill.url("/delay/60000?key=first")));
+    hits(&drill, 1).await;
+    let flood: Vec<_> = (0..200)
+        .map(|n| spawn(client.get(drill.url(&format!("/ok?key=flood{n}"))).caller("tenant-7")))
+        .collect();
+    eventually("they wait", || client.snapshot().queued == 200).await;
+    let polite = spawn(client.get(drill.url("/ok?key=polite")).caller("tenant-8"));
+    eventually("it waits too", || client.snapshot().queued == 201).await;
+    first.abort();
+    assert_eq!(answer(polite).await.unwrap().status(), 200);
+    let requests = drill.requests();
+    let place = requests.iter().position(|request| request.key() == Some("polite")).unwrap();
+    assert!(place <= 2, "after the first and one of the flood, not {place}th");
+    for call in flood {
+        assert_eq!(answer(call).await.unwrap().status(), 200);
+    }
+    assert_eq!(drill.hits(), 202, "and nobody is forgotten");
+}
+
+#[tokio::test]
+async fn caller_who_fills_the_queue_makes_room_for_one_with_nothing_in_it() {
+    let drill = drill();
+    let client = client(|builder| builder.defaults(|config| config.limits.queue_max = 3));
+    let held = fill(&client, &drill).await;
+    let send = |key: &str, caller: &'static str| {
+        spawn(client.get(drill.url(&format!("/ok?key={key}"))).caller(caller))
+    };
+    let mut flood = Vec::new();
+    for n in 0..3 {
+        flood.push(send(&format!("flood{n}"), "tenant-7"));
+        eventually("it waits", || client.snapshot().queued == n + 1).await;
+    }
+    let polite = send("polite", "tenant-8");
+    let shed = error(flood.pop().unwrap()).await;
+    assert_eq!((shed.kind(), shed.class()), (ErrorKind::QueueFull, ErrorClass::Rejected));
+    held.iter().for_each(Call::abort);
+    assert_eq!(answer(polite).await.unwrap().status(), 200);
+    for call in flood {
+        assert_eq!(answer(call).await.unwrap().status(), 200);
+    }
+    assert_eq!(drill.hits_of("flood2"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_hold_per_host_and_over_all() {
     let drill = Drill::builder().hosts(6).start().unwrap();

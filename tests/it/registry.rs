@@ -158,6 +158,7 @@ async fn guarded_code_of_the_services_own_uses_the_same_breaker() {
     assert_eq!(client.snapshot().breakers[0].state, BreakerState::Open);
 }
 
+/// A dead route takes only itself along (PITFALLS A22).
 #[tokio::test]
 async fn routes_of_one_host_break_apart() {
     let (drill, client) = (drill(), guarded(LONG));

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use spillgate::{Client, ErrorClass, ErrorKind, Key};
+use spillgate::testing::received::Received;
+use spillgate::{Client, ErrorClass, ErrorKind, Key, Priority};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::bench::{PATIENCE, answer, at_rest, drill, error, eventually, hits, quick, spawn};
+use crate::bench::{
+    PATIENCE, answer, at_rest, client, drill, error, eventually, hits, quick, spawn,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_identical_gets_are_one_request() {
@@ -184,4 +187,38 @@ async fn callers_with_other_wishes_have_attempts_of_their_own() {
     assert_eq!(error(hasty).await.kind(), ErrorKind::HttpResponseTimeout);
     assert_eq!(answer(patient).await.unwrap().status(), 200);
     assert_eq!(drill.hits(), 2);
+}
+
+/// A foreground caller hurries the background's request on as long as it waits for it (PITFALLS A21).
+#[tokio::test]
+async fn joining_foreground_lends_its_rank_and_takes_it_back_when_it_leaves() {
+    for (leaves, expected) in [(false, ["shared", "lazy"]), (true, ["lazy", "shared"])] {
+        let drill = drill();
+        let client = client(|builder| builder.host("127.0.0.1", |host| host.concurrency(1)));
+        let held = spawn(client.get(drill.url("/delay/60000?key=held")));
+        hits(&drill, 1).await;
+        let waits = |n| move |client: &Client| client.snapshot().hosts[0].queued == n;
+        let lazy = |key: &str| {
+            let call = client.get(drill.url(&format!("/ok?key={key}")));
+            spawn(call.priority(Priority::Background))
+        };
+        let first = lazy("lazy");
+        eventually("one waits", || waits([0, 0, 0, 1])(&client)).await;
+        let second = lazy("shared");
+        eventually("two wait", || waits([0, 0, 0, 2])(&client)).await;
+        let urgent = client.get(drill.url("/ok?key=shared")).priority(Priority::Foreground);
+        let urgent = spawn(urgent);
+        eventually("one is lent a rank", || !waits([0, 0, 0, 2])(&client)).await;
+        if leaves {
+            urgent.abort();
+            eventually("it has its own again", || waits([0, 0, 0, 2])(&client)).await;
+        }
+        held.abort();
+        for call in [first, second] {
+            assert_eq!(answer(call).await.unwrap().status(), 200);
+        }
+        let requests = drill.requests();
+        let order: Vec<_> = requests.iter().skip(1).filter_map(Received::key).collect();
+        assert_eq!(order, expected);
+    }
 }

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use spillgate::{BreakerOptions, Config, ErrorKind, TelemetryOptions, TransportOptions};
+use spillgate::{
+    BreakerOptions, Config, ErrorKind, HedgeOptions, TelemetryOptions, TransportOptions,
+};
 
 use crate::numbers::Value;
 use crate::source::{self, Source};
 
 /// The rows of all tables of a Markdown text, each as its cells without code marks.
-fn rows(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(text: &str) -> Vec<Vec<String>> {
     let is_row = |line: &&str| line.starts_with('|') && !line.starts_with("|-");
     let cells = |line: &str| {
         let line = line.trim().trim_matches('|').to_owned();
@@ -18,7 +20,8 @@ fn rows(text: &str) -> Vec<Vec<String>> {
     text.lines().filter(is_row).map(cells).collect()
 }
 
-fn cell(row: &[String], index: usize) -> &str {
+/// A cell of a row, empty where there is none.
+pub(crate) fn cell(row: &[String], index: usize) -> &str {
     row.get(index).map_or("", String::as_str)
 }
 
@@ -100,6 +103,7 @@ fn settings() -> BTreeMap<&'static str, Value> {
     let preset = BreakerOptions::default();
     let transport = TransportOptions::default();
     let telemetry = TelemetryOptions::default();
+    let hedge = HedgeOptions::default();
     BTreeMap::from([
         ("deadline", defaults.deadline.into()),
         ("redirects", calls.redirects_max.into()),
@@ -132,6 +136,9 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("consecutive.reset_jitter", preset.reset_jitter.into()),
         ("consecutive.success_threshold", preset.success_threshold.into()),
         ("consecutive.ramp", preset.ramp.into()),
+        ("hedge.budget", hedge.ratio.into()),
+        ("hedge.busy_max", hedge.busy_max.into()),
+        ("hedge.cap", hedge.cap.into()),
         ("limits.floor", defaults.limit.floor.into()),
         ("limits.per_host", defaults.concurrency.into()),
         ("limits.global", limits.global.into()),
@@ -139,6 +146,7 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("limits.calls", limits.calls_max.into()),
         ("limits.hosts", limits.hosts_max.into()),
         ("transport.idle_connections_max", transport.idle_connections_max.into()),
+        ("transport.idle_connections_total_max", transport.idle_connections_total_max.into()),
         ("transport.idle_timeout", transport.idle_timeout.into()),
         ("transport.header_bytes_max", transport.header_bytes_max.into()),
         ("transport.header_fields_max", transport.header_fields_max.into()),

@@ -28,17 +28,20 @@ impl Value {
         }
         match expression.split_once("<<") {
             Some((one, bits)) => Some(number(product(one)? << product(bits)?)),
-            None => product(expression).map(number),
+            None => product(expression)
+                .map(number)
+                .or_else(|| expression.parse().ok().map(Self::Number)),
         }
     }
 
-    /// Reads what a document says: `300 ms`, `5 s`, `10 MiB`, `1,000`, `0.1`.
+    /// Reads what a document says: `100 µs`, `300 ms`, `5 s`, `10 MiB`, `1,000`, `0.1`.
     pub(crate) fn of_text(text: &str) -> Option<Self> {
         let text = text.trim().replace(',', "");
         let (amount, unit) = text.split_once(' ').unwrap_or((&text, ""));
         let whole = || amount.parse::<u64>().ok();
         match unit {
             "" => amount.parse().ok().map(Self::Number),
+            "µs" => Some(Self::Time(Duration::from_micros(whole()?))),
             "ms" => Some(Self::Time(Duration::from_millis(whole()?))),
             "s" => Some(Self::Time(Duration::from_secs(whole()?))),
             "KiB" => Some(number(whole()? << 10)),
@@ -83,8 +86,11 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(amount) => write!(f, "{amount}"),
-            Self::Time(time) if time.subsec_millis() == 0 => write!(f, "{} s", time.as_secs()),
-            Self::Time(time) => write!(f, "{} ms", time.as_millis()),
+            Self::Time(time) if time.subsec_nanos() == 0 => write!(f, "{} s", time.as_secs()),
+            Self::Time(time) if time.as_micros().is_multiple_of(1_000) => {
+                write!(f, "{} ms", time.as_millis())
+            }
+            Self::Time(time) => write!(f, "{} µs", time.as_micros()),
         }
     }
 }
@@ -111,6 +117,7 @@ mod tests {
             ("8 * 1024", "8 KiB"),
             ("1_000", "1,000"),
             ("Duration::from_millis(300)", "300 ms"),
+            ("Duration::from_micros(100)", "100 µs"),
             ("Duration::from_secs(365 * 24 * 3600)", "31,536,000 s"),
             ("1 << 40", "1 TiB"),
         ] {

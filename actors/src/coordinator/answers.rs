@@ -7,15 +7,16 @@ use futures_util::FutureExt as _;
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{FlightId, Ticket};
 use spillgate_core::coordinator::port::Answer;
-use spillgate_core::verdict::{Finality, Retry, Verdict};
+use spillgate_core::verdict::{Finality, Gate, Grounds, Retry, Verdict};
 
 use crate::answer::{Response, StreamingResponse};
 use crate::body;
 use crate::coordinator::Coordinator;
+use crate::course::{NoteKind, Standing};
 use crate::error::{Error, describe};
 use crate::ledger::{Caller, End, Streaming, Work};
 use crate::messages::{Opened, Reply};
-use crate::record::{CallRecord, JournalEntry};
+use crate::record::{CallRecord, JournalEntry, WaitCause};
 
 impl Coordinator {
     pub(super) fn answer(&mut self, now: Instant, ticket: Ticket, answer: Answer) {
@@ -23,15 +24,19 @@ impl Coordinator {
         match answer {
             Answer::Arrived(flight, finality) => self.arrived(now, caller, flight, finality),
             Answer::Opened(flight) => self.open(now, caller, flight),
-            Answer::Refused { flight, kind, until } => {
+            Answer::Refused { flight, kind, until, grounds } => {
                 // Whoever is told that it waits no more must not see itself waiting.
                 self.publish_lane(&caller.origin.host);
                 let goes_on = flight.is_some_and(|id| self.machine.flights().of(id).is_some());
                 let error = Some(kind);
-                let end = End { flight, error, retry_at: until, goes_on, ..End::default() };
+                let end =
+                    End { flight, error, retry_at: until, grounds, goes_on, ..End::default() };
                 let record = self.leave(now, &caller, end);
+                if let (Some(flight), true) = (flight, goes_on) {
+                    self.parted(now, flight, caller.origin.priority);
+                }
                 let work = flight.and_then(|flight| self.works.get(&flight));
-                let mut error = Error::new(kind, refusal_text(kind, &caller)).until(until);
+                let mut error = Error::new(kind, refusal_text(kind, grounds, &caller)).until(until);
                 if let Some(Err(failure)) = work.and_then(|work| work.outturn.as_ref()) {
                     error = error.caused_by(Arc::new(Error::of_transport(failure)));
                 }
@@ -61,7 +66,8 @@ impl Coordinator {
             None => (None, Some(ErrorKind::Internal)),
         };
         let retry_at = work.and_then(|work| work.retry_at(now, finality));
-        let end = End { flight: Some(flight), status, error, retry_at, ..End::default() };
+        let (flight, finality) = (Some(flight), Some(finality));
+        let end = End { flight, status, error, retry_at, finality, ..End::default() };
         let record = Arc::new(caller.record(now, work, end));
         self.seams.journal.write(JournalEntry::Call(record.clone()));
         let Some(outturn) = outturn else {
@@ -86,24 +92,35 @@ impl Coordinator {
 }
 
 impl Work {
-    /// Remembers a host's verdict.
-    pub(super) fn note(&mut self, now: Instant, verdict: Verdict) {
+    /// Remembers what a host's verdict on attempt `n` means for the flight.
+    pub(super) fn judged(&mut self, now: Instant, n: u32, verdict: Verdict, standing: Standing) {
         match verdict {
-            Verdict::Done(Finality::Settled) => {}
-            Verdict::Done(finality) => self.decided(now, finality.words().to_owned()),
-            Verdict::RetryAt(Retry { at, .. }) => {
-                let delay = at.saturating_duration_since(now).as_millis();
-                self.decided(now, format!("retry in {delay} ms"));
-                self.waits(now, Some(at));
+            Verdict::Done(_) => {}
+            // While another of its attempts runs the flight does not wait.
+            Verdict::RetryAt(_) if self.is_running() => {}
+            Verdict::RetryAt(Retry { at, hint, .. }) => {
+                let wished = hint.is_some_and(|hint| hint > now);
+                let cause = if wished { WaitCause::RetryAfter } else { WaitCause::BackOff };
+                self.waits(now, Some((at, cause)));
             }
             Verdict::Refused(refusal) => {
-                let gate = refusal.gate.error_kind().name();
-                let text = match refusal.until.map(|until| until.saturating_duration_since(now)) {
-                    Some(left) => format!("not sent: {gate}, {} ms to go", left.as_millis()),
-                    None => format!("not sent: {gate}"),
+                let scope = self.target.scope.clone();
+                self.note(now, Some(n), NoteKind::Refused { refusal, scope, standing });
+                if self.is_running() {
+                    return;
+                }
+                let cause = match refusal.gate {
+                    Gate::Rate => WaitCause::Rate,
+                    Gate::Probe => WaitCause::Verdict,
+                    Gate::Slot => WaitCause::Queue,
+                    Gate::Deadline
+                    | Gate::Pace
+                    | Gate::Budget
+                    | Gate::Breaker
+                    | Gate::Hedge
+                    | Gate::Device => WaitCause::Pace,
                 };
-                self.decided(now, text);
-                self.waits(now, refusal.until);
+                self.waits(now, refusal.until.map(|until| (until, cause)));
             }
         }
     }
@@ -140,7 +157,7 @@ fn as_stream(response: Response, record: &Arc<CallRecord>) -> StreamingResponse 
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds have more to say")]
-fn refusal_text(kind: ErrorKind, caller: &Caller) -> String {
+fn refusal_text(kind: ErrorKind, grounds: Grounds, caller: &Caller) -> String {
     let scope = &caller.origin.scope;
     match kind {
         ErrorKind::CircuitOpen => format!("the circuit of {scope} is open; nothing was sent"),
@@ -152,6 +169,12 @@ fn refusal_text(kind: ErrorKind, caller: &Caller) -> String {
             format!("{scope} is held by a Retry-After for longer than the deadline leaves")
         }
         ErrorKind::DeadlineExceeded => {
+            if let Grounds::TimeLeft { left, needed } = grounds {
+                let (left, needed) = (left.as_millis(), needed.as_millis());
+                return format!(
+                    "{left} ms are left until the deadline, {needed} or more are of use"
+                );
+            }
             let age = caller.origin.began.elapsed().as_millis();
             format!("the deadline passed after {age} ms")
         }

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::admission;
 use crate::answer::Response;
 use crate::coordinator::Coordinator;
+use crate::coordinator::residence::NoRoom;
 use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
@@ -39,10 +40,15 @@ impl Coordinator {
 
     /// Passes an order to the actor that owns the scope's breaker, making it if need be.
     fn operate(&mut self, ctx: &mut Context<Self>, operate: Operate) {
-        let keeper = match self.seams.registry.scope(&operate.scope) {
-            Some(card) => card.keeper().clone(),
+        let known = self.seams.registry.scope(&operate.scope).map(|card| card.keeper().clone());
+        let keeper = match known {
+            Some(keeper) if self.hosts.contains_key(&keeper) => Ok(keeper),
+            // It was forgotten while its breaker was not closed.
+            Some(keeper) => self.make_owner(ctx, &keeper),
             None => self.make_owner(ctx, &operate.scope),
         };
+        // Who finds no room was warned of; the waiting operator sees the order dropped.
+        let Ok(keeper) = keeper else { return };
         if let Some(owner) = self.hosts.get(&keeper) {
             owner.idle.store(false, Relaxed);
             owner.addr.do_send(operate);
@@ -51,18 +57,22 @@ impl Coordinator {
 
     /// The owner of a scope that nobody has met yet: the host that the name begins with, or a
     /// keeper for a name of the user's own.
-    fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> HostKey {
+    fn make_owner(&mut self, ctx: &mut Context<Self>, scope: &ScopeKey) -> Result<HostKey, NoRoom> {
         let host = scope.split(' ').next().unwrap_or(scope);
         let name = HostName::parse(host);
         let keeper = name.as_ref().map_or_else(|| scope.clone(), HostName::key);
         if let Some(name) = name {
-            let target =
-                Target { lane: keeper.clone(), keeper: keeper.clone(), scope: keeper.clone() };
-            self.meet(ctx, &name, &target);
-        } else if !self.hosts.contains_key(&keeper) {
-            self.make_keeper(ctx, &keeper);
+            let target = Target {
+                lane: keeper.clone(),
+                keeper: keeper.clone(),
+                scope: keeper.clone(),
+                class: None,
+            };
+            self.meet(ctx, &name, &target)?;
+        } else {
+            self.meet_keeper(ctx, &keeper)?;
         }
-        keeper
+        Ok(keeper)
     }
 }
 

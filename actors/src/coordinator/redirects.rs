@@ -8,10 +8,12 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::Target;
 use spillgate_core::outcome::Exposure;
 
+use crate::course::NoteKind;
 use crate::hostname::HostName;
 use crate::ledger::Work;
 use crate::order::{Order, Payload};
 use crate::redirect::{self, BodyState, Next, NextBody, RedirectRefusal, RequestParts};
+use crate::route_class;
 use crate::seams::Seams;
 use crate::transport::TransportError;
 
@@ -30,6 +32,7 @@ impl Work {
             body: match self.order.body {
                 Payload::Empty => BodyState::Absent,
                 Payload::Bytes(_) => BodyState::Replayable,
+                Payload::Once if self.once.is_some() => BodyState::Replayable,
                 Payload::Once => BodyState::OneShot,
             },
         };
@@ -51,16 +54,21 @@ impl Work {
     fn follow(&mut self, now: Instant, next: Next, seams: &Seams) -> Option<(HostName, Target)> {
         let host = HostName::of(&next.url)?;
         if host != self.order.host {
-            // What the caller said of its scope was said of the first host.
-            let lane = host.key();
-            self.target = Target { keeper: lane.clone(), scope: lane.clone(), lane };
             self.breaker = None;
+        }
+        if host != self.order.host || self.target.class.is_some() {
+            // What the caller said of its scope was said of the first host.
+            let (method, path) = (&next.method, next.url.path());
+            self.target = route_class::target(&seams.registry, host.key(), method, path);
         }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
-            NextBody::Dropped => Payload::Empty,
+            NextBody::Dropped => {
+                self.once = None;
+                Payload::Empty
+            }
         };
-        self.decided(now, format!("redirected to {host}"));
+        self.note(now, None, NoteKind::Redirected { host: host.key() });
         let order = Order {
             method: next.method,
             safe_url: (seams.redact)(&next.url).into(),
@@ -74,6 +82,11 @@ impl Work {
         self.hops += 1;
         self.waits(now, None);
         Some((host, self.target.clone()))
+    }
+
+    /// The next hop's host finds no room.
+    pub(super) fn stranded(&mut self) {
+        self.fail(ErrorKind::Overloaded, None);
     }
 
     fn fail(&mut self, kind: ErrorKind, refusal: Option<RedirectRefusal>) {

@@ -47,6 +47,9 @@ pub struct BreakerOptions {
     pub mode: BreakerMode,
     /// What counts as neutral although it is a failure.
     pub ignore: Vec<Ignored>,
+    /// Whether calls that name no route get a breaker for theirs once it fails while the rest of the
+    /// host is well.
+    pub learn: bool,
 }
 
 /// What makes a breaker open.
@@ -119,8 +122,16 @@ impl BreakerOptions {
             reset_growth: 1.5,
             reset_jitter: 0.2,
             ramp: Duration::from_secs(30),
+            learn: true,
             ..Self::default()
         }
+    }
+
+    /// Opens after `failures` in a row or at this failure rate, whichever comes first; the rest is
+    /// that of [`rate`](Self::rate).
+    pub fn hybrid(failures: u32, failure_rate: f64) -> Self {
+        let kind = BreakerKind::Hybrid;
+        Self { kind, failure_threshold: failures, ..Self::rate(failure_rate) }
     }
 
     /// The breaker of the standard pipeline: a failure rate of one half.
@@ -133,7 +144,8 @@ impl BreakerOptions {
         Self { kind: BreakerKind::Off, ..Self::default() }
     }
 
-    pub(super) fn ignores(&self, evidence: &Evidence) -> bool {
+    /// Whether a failure is one that it is told to overlook.
+    pub(crate) fn ignores(&self, evidence: &Evidence) -> bool {
         self.ignore.iter().any(|ignored| match ignored {
             Ignored::Kind(kind) => evidence.kind == Some(*kind),
             Ignored::Status(status) => evidence.status == Some(*status),
@@ -177,6 +189,7 @@ impl Default for BreakerOptions {
             ramp: Duration::ZERO,
             mode: BreakerMode::Enforcing,
             ignore: Vec::new(),
+            learn: false,
         }
     }
 }

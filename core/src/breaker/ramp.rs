@@ -125,6 +125,15 @@ mod tests {
     }
 
     #[test]
+    fn half_a_share_lets_every_second_call_pass() {
+        let t0 = Instant::now();
+        let mut ramp = Ramp::new(t0, Duration::from_secs(9)).unwrap();
+        let now = t0 + Duration::from_secs(4);
+        let passed: Vec<bool> = (0..6).map(|_| ramp.admit(now).is_ok()).collect();
+        assert_eq!(passed, [true, false, true, false, true, false]);
+    }
+
+    #[test]
     fn good_answers_end_it_long_before_time_does() {
         let t0 = Instant::now();
         let mut ramp = Ramp::new(t0, SPAN).unwrap();

@@ -15,6 +15,15 @@ impl Breaker {
         }
     }
 
+    /// Why it is open or probes; `None` while it is closed.
+    pub fn reason(&self) -> Option<OpenReason> {
+        match (self.forced, &self.phase) {
+            (Some(Forced::Open { .. }), _) => Some(OpenReason::Forced),
+            (Some(Forced::Closed), _) | (None, Phase::Closed { .. }) => None,
+            (None, Phase::Open(opening) | Phase::HalfOpen { opening, .. }) => Some(opening.reason),
+        }
+    }
+
     pub(super) fn event(&self, from: BreakerState, at: Instant) -> BreakerEvent {
         let (opened_at, reason, retry_at) = match (self.forced, &self.phase) {
             (Some(Forced::Open { since, until }), _) => {

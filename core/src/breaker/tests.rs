@@ -93,7 +93,7 @@ fn probe_closes_after_the_reset_time_and_no_sooner() {
     assert_eq!((event.to, event.retry_at, event.opened_at), (BreakerState::Closed, None, None));
 }
 
-/// Polly#217, #218: a call admitted before the trip ends during half-open.
+/// Polly#217, Polly#218 (PITFALLS A1): a call admitted before the trip ends during half-open.
 #[test]
 fn outcomes_from_before_the_trip_change_nothing() {
     for late in [success(), failure()] {
@@ -112,7 +112,7 @@ fn outcomes_from_before_the_trip_change_nothing() {
     }
 }
 
-/// smallrye#319, #323: a stampede at the moment of the probe.
+/// smallrye#319, smallrye#323 (PITFALLS A2): a stampede at the moment of the probe.
 #[test]
 fn exactly_the_allowed_probes_pass_however_many_ask() {
     let mut bench = Bench::new(BreakerOptions { probes_max: 3, ..BreakerOptions::consecutive(1) });
@@ -122,7 +122,7 @@ fn exactly_the_allowed_probes_pass_however_many_ask() {
     assert_eq!(admitted, 3);
 }
 
-/// resilience4j#544, #935, #1389: a lost probe must not wedge the breaker.
+/// R4J#544, R4J#935, R4J#1389 (PITFALLS A3): a lost probe must not wedge the breaker.
 #[test]
 fn cancelled_or_neutral_probe_gives_its_slot_back_and_records_nothing() {
     let ends: [fn(&mut Bench, Pass); 3] = [
@@ -142,6 +142,7 @@ fn cancelled_or_neutral_probe_gives_its_slot_back_and_records_nothing() {
     }
 }
 
+/// R4J#1389 (PITFALLS A4).
 #[test]
 fn silent_probe_fails_when_its_lease_ends_and_the_next_wait_is_longer() {
     let mut bench = Bench::new(BreakerOptions { reset_jitter: 0.0, ..BreakerOptions::rate(0.5) });
@@ -157,7 +158,7 @@ fn silent_probe_fails_when_its_lease_ends_and_the_next_wait_is_longer() {
     assert_eq!(bench.breaker.state(), BreakerState::Open);
 }
 
-/// sglang#25811, smg#2565: business errors are no health signal.
+/// sglang#25811, smg#2565 (PITFALLS A7): business errors are no health signal.
 #[test]
 fn declined_neither_counts_nor_resets_nor_closes() {
     let mut bench = Bench::new(BreakerOptions::default());
@@ -195,7 +196,7 @@ fn rate_needs_enough_calls_and_half_of_them_failed() {
     }
 }
 
-/// tower-resilience 0.13: its count window never slides.
+/// tower-resilience 0.13 (PITFALLS A6): its count window never slides.
 #[test]
 fn million_successes_do_not_delay_the_opening() {
     let mut bench = Bench::new(BreakerOptions::standard());
@@ -294,6 +295,35 @@ fn switching_it_off_leaves_what_an_operator_holds() {
     bench.breaker.force_open(bench.now, None);
     assert_eq!(bench.breaker.configure(bench.now, BreakerOptions::off()), None);
     assert!(bench.is_refused());
+}
+
+#[test]
+fn standard_breaker_is_the_one_that_is_documented() {
+    let seconds = Duration::from_secs;
+    let standard = BreakerOptions {
+        kind: BreakerKind::Rate,
+        failure_rate: 0.5,
+        reset_timeout: seconds(5),
+        reset_growth: 1.5,
+        reset_jitter: 0.2,
+        ramp: seconds(30),
+        learn: true,
+        ..BreakerOptions::consecutive(5)
+    };
+    assert_eq!(BreakerOptions::standard(), standard);
+    let BreakerOptions { min_calls, window, probe_lease, reset_timeout_max, .. } = standard;
+    assert_eq!((min_calls, window), (20, seconds(10)));
+    assert_eq!((probe_lease, reset_timeout_max), (seconds(30), seconds(60)));
+    let kind = BreakerKind::Hybrid;
+    let hybrid = BreakerOptions { kind, failure_threshold: 7, failure_rate: 0.3, ..standard };
+    assert_eq!(BreakerOptions::hybrid(7, 0.3), hybrid);
+}
+
+#[test]
+fn no_failure_at_all_is_no_share() {
+    let mut bench = Bench::new(BreakerOptions::rate(0.0));
+    (0..100).for_each(|_| assert_eq!(bench.call(success()), None));
+    assert!(bench.call(failure()).is_some());
 }
 
 fn success() -> Evidence {

@@ -88,7 +88,10 @@ impl Trip {
             Outcome::Neutral(Neutral::Throttled) => {
                 self.tallies.record(now, Tally { calls, failures: 1, slow: 0 });
             }
-            Outcome::Neutral(Neutral::Declined | Neutral::Cancelled | Neutral::Ours) => {}
+            // What says nothing opens nothing, although successes may have left the window.
+            Outcome::Neutral(Neutral::Declined | Neutral::Cancelled | Neutral::Ours) => {
+                return None;
+            }
         }
         self.reason(now, options, Some(evidence))
     }

@@ -13,7 +13,7 @@ impl Coordinator {
     pub(super) fn too_late_at(&self, now: Instant, id: FlightId) -> Option<Instant> {
         let flight = self.flights.of(id)?;
         let lane = &flight.target.lane;
-        let ahead = self.queue.ahead(lane, flight.rank())?;
+        let ahead = self.queue.ahead(lane, self.standing_of(flight))?;
         let wait = self.foresight.of(lane)?.wait(ahead, self.queue.slots_max(lane))?;
         let (deadline, budget) = flight.deadline()?;
         let left = deadline.saturating_duration_since(now);

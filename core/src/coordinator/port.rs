@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::advice::ErrorKind;
 use crate::call::{AttemptId, CallSpec, FlightId, HostKey, ScopeKey, Target, Ticket};
 use crate::device::Sight;
-use crate::verdict::{AbortCause, Finality, Offer, Verdict};
+use crate::verdict::{AbortCause, Finality, Grounds, Offer, Verdict};
 
 /// What a coordinator is told.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub enum Input {
     Cancel(Ticket),
     /// An attempt's answer is handed over while its body still runs.
     Opened(AttemptId),
+    /// An attempt has run for so long without an answer that it is to be hedged.
+    HedgeDue(AttemptId),
     /// An attempt that ends shows this of the machine's network; told before its report.
     Seen {
         /// Which attempt.
@@ -46,6 +48,8 @@ pub enum Input {
         /// How many.
         slots_max: u32,
     },
+    /// A scope that hosts share has got a keeper.
+    Keeper(HostKey),
     /// A host bears that many attempts at the moment; ignored if it is not known.
     LaneLimit {
         /// Which host.
@@ -53,7 +57,7 @@ pub enum Input {
         /// How many.
         slots_max: u32,
     },
-    /// A host is not needed any more; ignored while it is busy.
+    /// A host or a keeper is not needed any more; ignored while it is busy.
     DropLane(HostKey),
     /// New bounds; who waits or runs stays.
     Resize {
@@ -102,5 +106,7 @@ pub enum Answer {
         kind: ErrorKind,
         /// When asking again makes sense.
         until: Option<Instant>,
+        /// What it rests on.
+        grounds: Grounds,
     },
 }

@@ -14,7 +14,7 @@ impl Coordinator {
         flight.tries = flight.tries.saturating_sub(1);
         let has_more = flight.deadline().map(|(deadline, _)| deadline) > flight.offered;
         let again = match refusal.gate {
-            Gate::Budget | Gate::Breaker | Gate::Device => None,
+            Gate::Budget | Gate::Breaker | Gate::Hedge | Gate::Device => None,
             // Somebody with more time may have joined while the offer was on its way.
             Gate::Deadline => Some(now).filter(|now| has_more && self.is_useful_at(id, *now)),
             Gate::Pace => refusal.until.filter(|until| self.is_useful_at(id, *until)),
@@ -24,12 +24,18 @@ impl Coordinator {
         };
         match again {
             Some(at) => self.sleep(id, at),
-            None => self.fail(id, refusal.gate, refusal.until),
+            None => self.fail_on(id, refusal),
         }
     }
 
     /// Answers a flight that a gate refused for good: with the last real result if there is one.
     pub(super) fn fail(&mut self, id: FlightId, gate: Gate, until: Option<Instant>) {
+        self.fail_on(id, Refusal::by(gate, until));
+    }
+
+    /// Answers a flight that was refused for good, with what that rests on.
+    pub(super) fn fail_on(&mut self, id: FlightId, refusal: Refusal) {
+        let Refusal { gate, until, grounds } = refusal;
         let has_result = self.flights.of(id).is_some_and(|flight| flight.has_result);
         let answer = match (has_result, gate) {
             (true, Gate::Breaker | Gate::Probe) => Answer::Arrived(id, Finality::CircuitOpen),
@@ -41,8 +47,11 @@ impl Coordinator {
             }
             (true, Gate::Device) => Answer::Arrived(id, Finality::DeviceOffline),
             (true, Gate::Slot) => Answer::Arrived(id, Finality::QueueFull),
-            (true, Gate::Budget) => Answer::Arrived(id, Finality::BudgetSpent),
-            (false, gate) => Answer::Refused { flight: Some(id), kind: gate.error_kind(), until },
+            (true, Gate::Budget | Gate::Hedge) => Answer::Arrived(id, Finality::BudgetSpent),
+            (false, gate) => {
+                let kind = gate.error_kind();
+                Answer::Refused { flight: Some(id), kind, until, grounds }
+            }
         };
         self.answer_all(id, answer);
     }
@@ -54,7 +63,10 @@ impl Coordinator {
             .flights
             .iter()
             .filter(|(_, flight)| waits(flight.stage) && guarded(flight.breaker))
-            .filter(|(_, flight)| flight.target.scope == *scope)
+            .filter(|(_, flight)| {
+                let Target { scope: own, class, .. } = &flight.target;
+                own == scope || class.as_ref() == Some(scope)
+            })
             .map(|(id, _)| id)
             .collect();
         failing.into_iter().for_each(|id| self.fail(id, Gate::Breaker, until));

@@ -13,7 +13,8 @@ impl Coordinator {
         let Some(flight) = self.flights.of_mut(id) else { return };
         let Some(arrival) = flight.arrival else { return self.enqueue(id) };
         flight.stage = Stage::Queued;
-        self.queue.put_back(id, &flight.target.lane, flight.rank(), arrival);
+        let Some(flight) = self.flights.of(id) else { return };
+        self.queue.put_back(id, &flight.target.lane, self.standing_of(flight), arrival);
     }
 
     pub(super) fn sleep(&mut self, id: FlightId, at: Instant) {

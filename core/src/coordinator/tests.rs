@@ -2,15 +2,17 @@
 
 mod ending;
 mod foresight;
+mod hedging;
 mod offline;
 mod pacing;
 mod sharing;
 mod verdicts;
 
+use std::time::Duration;
+
 use super::*;
-use crate::call::{BreakerUse, FlightKey, HostKey, Priority, Repeat};
-use crate::coordinator::refusals::SLOT_PAUSE;
-use crate::verdict::Refusal;
+use crate::call::{BreakerUse, CallerKey, FlightKey, HedgeUse, HostKey, Priority, Repeat};
+use crate::verdict::{Grounds, Offer, Refusal};
 
 /// A coordinator with its clock, and all it ever wanted.
 struct Bench {
@@ -48,12 +50,14 @@ impl Bench {
             ticket: Ticket(self.tickets),
             target: target("a"),
             priority: Priority::Normal,
+            caller: CallerKey::default(),
             deadline: self.now + Duration::from_secs(30),
             key: None,
             repeat: Repeat::Always,
             attempts_max: None,
             timeout: None,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
         }
     }
 
@@ -86,7 +90,7 @@ impl Bench {
     }
 
     fn refuse(&mut self, attempt: AttemptId, gate: Gate, until: Option<Instant>) -> Vec<Action> {
-        self.report(attempt, Verdict::Refused(Refusal { gate, until }))
+        self.report(attempt, Verdict::Refused(Refusal::by(gate, until)))
     }
 
     /// Lets time pass and wakes the machine once, at the end of it.
@@ -168,7 +172,12 @@ fn hold_beyond_the_deadline_fails_now_and_says_until_when() {
     let late = Some(bench.now + Duration::from_millis(27_900));
     bench.refuse(again[0].attempt, Gate::Pace, late);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::RateLimited, until: late };
+    let refused = Answer::Refused {
+        flight,
+        kind: ErrorKind::RateLimited,
+        until: late,
+        grounds: Grounds::Gate,
+    };
     assert_eq!(bench.answers(1), [refused], "too little time would be left then");
 }
 
@@ -192,7 +201,8 @@ fn open_breaker_fails_a_first_attempt_fast_and_says_until_when() {
     let until = Some(bench.now + Duration::from_secs(5));
     bench.refuse(offer.attempt, Gate::Breaker, until);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::CircuitOpen, until };
+    let refused =
+        Answer::Refused { flight, kind: ErrorKind::CircuitOpen, until, grounds: Grounds::Gate };
     assert_eq!(bench.answers(1), [refused]);
 }
 
@@ -308,7 +318,7 @@ fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
     let soon = bench.now + Duration::from_secs(1);
     for verdict in [
         Verdict::RetryAt(Retry { at: soon, hint: None, cost: Cost::Token }),
-        Verdict::Refused(Refusal { gate: Gate::Slot, until: None }),
+        Verdict::Refused(Refusal::by(Gate::Slot, None)),
         Verdict::Done(Finality::Settled),
     ] {
         assert!(bench.report(offer.attempt, verdict).is_empty());
@@ -329,16 +339,6 @@ fn doubled_and_late_messages_are_harmless() {
     bench.handle(Input::Cancel(Ticket(1)));
     assert_eq!(bench.answers(1).len(), 1);
     assert!(bench.machine.is_idle());
-}
-
-#[test]
-fn host_without_a_slot_is_asked_again_a_little_later() {
-    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
-    let offer = bench.call();
-    assert!(bench.refuse(offer.attempt, Gate::Slot, None).is_empty());
-    assert_eq!(bench.machine.global().taken(), 0);
-    let again = offers(&bench.advance(SLOT_PAUSE));
-    assert_eq!((again[0].resend, again[0].attempt.n), (0, 2), "it was no try");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn wakes_that_come_late_still_keep_the_order_of_things() {
 
 fn target(lane: &str) -> Target {
     let lane: HostKey = lane.into();
-    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane }
+    Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None }
 }
 
 fn offers(actions: &[Action]) -> Vec<Offer> {

@@ -1,9 +1,9 @@
 //! What may be read of a coordinator from outside.
 
-use crate::call::Target;
 use crate::coordinator::Coordinator;
 use crate::flights::Flights;
 use crate::queue::Queue;
+use crate::residents::Residents;
 use crate::slots::Slots;
 
 impl Coordinator {
@@ -17,10 +17,9 @@ impl Coordinator {
         &self.flights
     }
 
-    /// Where flights and attempts are bound for, some more than once. O(flights).
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
-        let waiting = self.flights.iter().map(|(_, flight)| &flight.target);
-        waiting.chain(self.running.values().map(|sent| &sent.target))
+    /// The hosts that are remembered.
+    pub fn residents(&self) -> &Residents {
+        &self.residents
     }
 
     /// The slots over all hosts.

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use crate::advice::ErrorKind;
 use crate::backoff::HintUse;
 use crate::breaker::Stance;
 use crate::call::Repeat;
 use crate::host::{Host, Running};
-use crate::outcome::{Evidence, Exposure};
-use crate::verdict::{Cost, Finality, Retry, Verdict};
+use crate::limit::Load;
+use crate::outcome::{BodyLeft, Evidence, Exposure, Neutral, Outcome};
+use crate::verdict::{AbortCause, Cost, Finality, Retry, Verdict};
 
 impl Host {
     pub(super) fn judge(
@@ -35,7 +37,11 @@ impl Host {
                 return Verdict::Done(Finality::NotRepeatable);
             }
         }
-        if running.pass.is_some() && self.scopes.stance(&offer.scope) != Stance::Admitting {
+        if evidence.body == BodyLeft::Gone {
+            return Verdict::Done(Finality::BodyGone);
+        }
+        if running.pass.is_some() && self.scopes.stance(&self.scope_of(offer)) != Stance::Admitting
+        {
             return Verdict::Done(Finality::CircuitOpen);
         }
         let at = self.retry_time(now, offer.resend + 1, evidence);
@@ -65,4 +71,38 @@ impl Host {
             }
         }
     }
+}
+
+impl Running {
+    /// What an attempt says once it is known why it was called back: being too slow for every
+    /// waiter's deadline is the upstream's failure, a change of mind is nobody's.
+    pub(super) fn seen(&self, evidence: &Evidence) -> Evidence {
+        let cancelled = evidence.outcome == Outcome::Neutral(Neutral::Cancelled);
+        if cancelled && self.abort == Some(AbortCause::Deadline) {
+            let late = Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
+            return Evidence { took: evidence.took, ..late };
+        }
+        *evidence
+    }
+
+    /// What it says of the host's load; errors are answered from anywhere, and a probe stands alone.
+    pub(super) fn load(&self, evidence: &Evidence) -> Option<Load> {
+        if self.pass.is_some_and(|pass| pass.probe.is_some()) {
+            return None;
+        }
+        match (evidence.outcome, evidence.kind) {
+            (Outcome::Success, _) => evidence.took.map(Load::Answered),
+            (_, Some(kind)) if is_timeout(kind) => {
+                Some(Load::TimedOut(evidence.took.unwrap_or_default()))
+            }
+            (Outcome::Failure | Outcome::Neutral(_), _) => None,
+        }
+    }
+}
+
+fn is_timeout(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::HttpResponseTimeout | ErrorKind::ConnectionTimeout | ErrorKind::DeadlineExceeded
+    )
 }

@@ -25,7 +25,7 @@ impl Host {
         self.announce(event);
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         now: Instant,
         scope: &ScopeKey,
@@ -55,12 +55,14 @@ impl Host {
         }
         let events = self.scopes.reload(now, &policy.breaker);
         self.announce(events);
+        self.hedges.configure(policy.hedge);
         self.policy = policy;
     }
 
     pub(super) fn wake(&mut self, now: Instant) {
         let events = self.scopes.wake(now, &mut self.rng);
         self.announce(events);
+        self.ask_for_hedges(now);
         self.limit.rest(now);
         self.follow_limit();
     }

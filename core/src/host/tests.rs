@@ -1,18 +1,21 @@
 //! The host, offer by offer on a clock of its own.
 
+mod hedging;
 mod limits;
 mod operators;
 mod pacing;
 mod retries;
+mod routes;
 mod standard_mode;
 mod usual_time;
 
 use std::time::Duration;
 
 use super::*;
+use crate::advice::ErrorKind;
 use crate::backoff::{BackoffOptions, Jitter};
 use crate::budget::BudgetOptions;
-use crate::call::{FlightId, Repeat};
+use crate::call::{FlightId, HedgeUse, Repeat};
 use crate::event::BreakerState;
 use crate::outcome::Exposure;
 use crate::policy::RetryOptions;
@@ -45,6 +48,7 @@ impl Bench {
             serial: self.serial,
             lane: "a".into(),
             scope: "a".into(),
+            class: None,
             deadline: self.now + Duration::from_secs(600),
             useful_min: Duration::from_millis(300),
             useful_max: Duration::from_secs(10),
@@ -54,6 +58,8 @@ impl Bench {
             timeout: None,
             repeat: Repeat::Always,
             breaker: BreakerUse::Guarded,
+            hedge: HedgeUse::ByPolicy,
+            beside: None,
         }
     }
 
@@ -62,9 +68,13 @@ impl Bench {
         let actions: Vec<Action> = std::iter::from_fn(|| self.host.next_action()).collect();
         self.events.extend(actions.iter().filter_map(|action| match action {
             Action::Event(event) => Some(event.clone()),
-            Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Limit(_) => {
-                None
-            }
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Report(..)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         }));
         actions
     }
@@ -75,7 +85,13 @@ impl Bench {
         let answer = actions.into_iter().find_map(|action| match action {
             Action::Start { probe, .. } => Some(Ok(probe)),
             Action::Report(_, Verdict::Refused(refusal)) => Some(Err(refusal)),
-            Action::Report(..) | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Report(..)
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         answer.expect("an offer is answered")
     }
@@ -97,7 +113,13 @@ impl Bench {
         let actions = self.handle(Input::Settled { attempt, evidence });
         let verdicts = actions.into_iter().filter_map(|action| match action {
             Action::Report(reported, verdict) => Some((reported, verdict)),
-            Action::Start { .. } | Action::Cancel(_) | Action::Event(_) | Action::Limit(_) => None,
+            Action::Start { .. }
+            | Action::Cancel(_)
+            | Action::Hedge(_)
+            | Action::Event(_)
+            | Action::Limit(_)
+            | Action::Split(_)
+            | Action::Merged(_) => None,
         });
         let verdicts: Vec<_> = verdicts.collect();
         assert_eq!(verdicts.len(), 1, "a settled attempt is judged once");
@@ -136,7 +158,7 @@ impl Bench {
     }
 }
 
-/// Polly#217, #218 (PITFALLS A1).
+/// Polly#217, Polly#218 (PITFALLS A1).
 #[test]
 fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     for late in [status(200), status(503)] {
@@ -155,7 +177,7 @@ fn attempts_admitted_before_the_trip_move_nothing_after_it() {
     }
 }
 
-/// Polly#217, #218 (PITFALLS A1).
+/// Polly#217, Polly#218 (PITFALLS A1).
 #[test]
 fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
     let mut bench = Bench::consecutive();
@@ -169,7 +191,7 @@ fn failures_from_before_the_trip_do_not_count_once_it_closed_again() {
     assert_eq!(bench.state(), BreakerState::Closed);
 }
 
-/// smallrye#319, #323, termite#27 (PITFALLS A2).
+/// smallrye#319, smallrye#323, termite#27 (PITFALLS A2).
 #[test]
 fn one_probe_passes_and_a_thousand_others_fail_fast() {
     let mut bench = Bench::consecutive();
@@ -184,7 +206,7 @@ fn one_probe_passes_and_a_thousand_others_fail_fast() {
     assert_eq!(answers.iter().filter(fast).count(), 999);
 }
 
-/// R4J#544, #935, #1389, Polly#1979 (PITFALLS A3).
+/// R4J#544, R4J#935, R4J#1389, Polly#1979 (PITFALLS A3).
 #[test]
 fn probe_that_is_called_back_or_declined_returns_its_place() {
     let mut bench = Bench::consecutive();
@@ -253,7 +275,7 @@ fn probe_refused_by_another_gate_is_not_used_up() {
     }
 }
 
-/// R4J#682, #989, opossum#45 (PITFALLS A8).
+/// R4J#682, R4J#989, opossum#45 (PITFALLS A8).
 #[test]
 fn cancellation_is_no_failure_and_costs_no_token() {
     let mut bench = Bench::consecutive();

@@ -1,5 +1,9 @@
 //! Whose turn it is, who is shed, and which lanes are held.
 
+mod callers;
+
+use std::time::Duration;
+
 use super::*;
 use Priority::{Background, Critical, Foreground, Normal};
 
@@ -28,6 +32,7 @@ fn foreground_behind_500_background_is_next() {
     assert_eq!(queue.pop(), Some(FlightId(999)));
 }
 
+/// PITFALLS A20.
 #[test]
 fn one_turn_in_ten_goes_to_the_less_urgent() {
     let mut queue = queue(1000, &[("a", 1000)]);
@@ -97,7 +102,7 @@ fn full_queue_sheds_the_newest_background_first() {
 fn rank_changes_keep_the_age() {
     let mut queue = queue(10, &[("a", 9)]);
     push(&mut queue, &[(1, "a", Background), (2, "a", Foreground), (3, "a", Normal)]);
-    queue.set_rank(FlightId(1), Foreground);
+    queue.stand(FlightId(1), Foreground);
     assert_eq!(drain(&mut queue), [1, 2, 3]);
 }
 
@@ -140,9 +145,34 @@ fn newest_goes_first_once_waits_have_grown_and_every_tenth_turn_is_the_oldests()
     (0..30).for_each(|id| push(&mut queue, &[(id, "a", Normal)]));
     push(&mut queue, &[(99, "a", Foreground)]);
     assert_eq!([queue.pop(), queue.pop()], [Some(FlightId(99)), Some(FlightId(0))]);
-    queue.tick(t0 + NEWEST_FIRST_AFTER);
+    queue.tick(t0 + turns::NEWEST_FIRST_AFTER);
     let order: Vec<u64> = (0..11).filter_map(|_| queue.pop()).map(|flight| flight.0).collect();
     assert_eq!(order, [29, 28, 27, 26, 25, 24, 23, 22, 21, 1, 20]);
+}
+
+/// Whoever comes faster than turns do: what is served has not waited for long, and when less comes
+/// nothing is left behind.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "an Instant has no other constructor")]
+fn under_lasting_pressure_whoever_is_served_has_not_waited_for_long() {
+    let mut now = Instant::now();
+    let mut queue = queue(10_000, &[("a", 10_000)]);
+    let mut came = Vec::new();
+    let mut oldest_turns = 0;
+    for id in 0..3_000 {
+        now += Duration::from_millis(10);
+        queue.tick(now);
+        push(&mut queue, &[(id, "a", Background)]);
+        came.push(now);
+        if id % 3 == 2 {
+            let served = queue.pop().expect("somebody waits");
+            let waited = now - came[usize::try_from(served.0).unwrap()];
+            assert!(waited < turns::HOPELESS_AFTER, "{waited:?}");
+            oldest_turns += u32::from(waited > Duration::from_secs(4));
+        }
+    }
+    assert!(oldest_turns > 50, "age still counts: {oldest_turns}");
+    assert_eq!((queue.len(), drain(&mut queue).len()), (2_000, 2_000));
 }
 
 #[test]
@@ -152,8 +182,8 @@ fn long_wait_at_another_rank_presses_nobody() {
     let mut queue = queue(1000, &[("a", 1000)]);
     queue.tick(t0);
     push(&mut queue, &[(1, "a", Background), (2, "a", Background)]);
-    queue.tick(t0 + NEWEST_FIRST_AFTER);
-    queue.set_rank(FlightId(1), Foreground);
+    queue.tick(t0 + turns::NEWEST_FIRST_AFTER);
+    queue.stand(FlightId(1), Foreground);
     push(&mut queue, &[(3, "a", Foreground)]);
     assert_eq!(drain(&mut queue), [1, 3, 2]);
 }

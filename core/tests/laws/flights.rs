@@ -5,22 +5,25 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightId, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
 use spillgate_core::flights::{Entry, Flights, Leaving};
+
+use crate::{HISTORIES, cases};
 
 /// The key of a flight while it is open, and its tickets with rank and deadline.
 type Group = (Option<u8>, BTreeMap<Ticket, (Priority, Instant)>);
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// Flights are groups of tickets with equal keys; rank and deadline are the greatest inside.
     #[test]
     fn flights_are_groups_of_equal_keys(
         steps in prop::collection::vec(
             (0_u8..6, prop::option::of(0_u8..3), 0_usize..4, 1_u64..60, any::<prop::sample::Index>()),
-            1..200,
+            1..80,
         ),
     ) {
         let now = Instant::now();
@@ -81,13 +84,15 @@ fn spec(ticket: Ticket, key: Option<u8>, (priority, deadline): (Priority, Instan
     let lane: HostKey = "a".into();
     CallSpec {
         ticket,
-        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane },
+        target: Target { lane: lane.clone(), keeper: lane.clone(), scope: lane, class: None },
         priority,
+        caller: CallerKey::default(),
         deadline,
         key: key.map(|byte| FlightKey([byte; 32])),
         repeat: Repeat::Always,
         attempts_max: None,
         timeout: None,
         breaker: BreakerUse::Guarded,
+        hedge: HedgeUse::ByPolicy,
     }
 }

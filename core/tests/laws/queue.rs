@@ -1,138 +1,323 @@
 //! The queue beside a list that is searched from end to end.
 
+pub(crate) mod naive;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
 use proptest::prelude::*;
-use spillgate_core::call::{FlightId, HostKey, Priority};
-use spillgate_core::queue::{Pushed, Queue};
+use spillgate_core::call::{CallerKey, FlightId, HostKey, Priority};
+use spillgate_core::queue::{Queue, Standing as Place};
+
+use crate::queue::naive::{Entry, NaiveQueue, Standing};
+use crate::{HISTORIES, cases};
 
 /// One thing that happens to a queue.
 #[derive(Debug, Clone)]
-enum QueueStep {
-    Push(usize, usize),
+enum Step {
+    Push(usize, Standing),
+    Pass(usize, Standing),
     Pop,
     Give(usize),
+    PutBack(Standing),
     Remove(prop::sample::Index),
-    Rank(prop::sample::Index, usize),
+    Stand(prop::sample::Index, Standing),
     Slots(usize, u32),
+    Hold(usize, u64),
+    Unhold(usize),
+    Drop(usize),
+    Max(usize),
+    Tick(u64),
 }
 
-fn queue_step() -> impl Strategy<Value = QueueStep> {
+/// Two ranks in three are the same, and two callers in three, so that they meet.
+fn standing() -> impl Strategy<Value = Standing> {
+    let rank = prop_oneof![Just(2_usize), 0_usize..4];
+    (rank, prop_oneof![Just(1_u64), 0_u64..4])
+}
+
+fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     prop_oneof![
-        4 => (0_usize..3, 0_usize..4).prop_map(|(lane, rank)| QueueStep::Push(lane, rank)),
-        3 => Just(QueueStep::Pop),
-        2 => (0_usize..3).prop_map(QueueStep::Give),
-        1 => index().prop_map(QueueStep::Remove),
-        1 => (index(), 0_usize..4).prop_map(|(which, rank)| QueueStep::Rank(which, rank)),
-        1 => (0_usize..3, 0_u32..4).prop_map(|(lane, slots)| QueueStep::Slots(lane, slots)),
+        16 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Push(lane, standing)),
+        1 => (0_usize..3, standing()).prop_map(|(lane, standing)| Step::Pass(lane, standing)),
+        12 => Just(Step::Pop),
+        8 => (0_usize..3).prop_map(Step::Give),
+        2 => standing().prop_map(Step::PutBack),
+        3 => index().prop_map(Step::Remove),
+        3 => (index(), standing()).prop_map(|(which, standing)| Step::Stand(which, standing)),
+        3 => (0_usize..3, 0_u32..4).prop_map(|(lane, slots)| Step::Slots(lane, slots)),
+        2 => (0_usize..3, 0_u64..800).prop_map(|(lane, ms)| Step::Hold(lane, ms)),
+        1 => (0_usize..3).prop_map(Step::Unhold),
+        2 => (0_usize..3).prop_map(Step::Drop),
+        1 => (1_usize..20).prop_map(Step::Max),
+        5 => (0_u64..700).prop_map(Step::Tick),
     ]
 }
 
-/// A queue as a plain list, oldest first, that is searched from end to end.
-struct NaiveQueue {
-    waiting: Vec<(FlightId, usize, usize)>,
-    running: [u32; 3],
-    slots: [u32; 3],
-    turns: u64,
-    passed: [u64; 3],
-}
-
-impl NaiveQueue {
-    fn push(&mut self, flight: FlightId, lane: usize, rank: usize, queue_max: usize) -> Pushed {
-        let mut pushed = Pushed::Queued;
-        if self.waiting.len() >= queue_max {
-            let least = self.waiting.iter().map(|entry| entry.2).max().unwrap_or(0);
-            if self.waiting.is_empty() || least <= rank {
-                return Pushed::Full;
-            }
-            let newest = self.waiting.iter().rposition(|entry| entry.2 == least).expect("it waits");
-            pushed = Pushed::Shed(self.waiting.remove(newest).0);
-        }
-        self.waiting.push((flight, lane, rank));
-        pushed
-    }
-
-    fn pop(&mut self) -> Option<FlightId> {
-        let ready = |entry: &&(FlightId, usize, usize)| self.running[entry.1] < self.slots[entry.1];
-        let best = self.waiting.iter().filter(ready).map(|entry| entry.2).min()?;
-        let first = |rank| move |entry: &&(FlightId, usize, usize)| entry.2 == rank;
-        let mut pick = *self.waiting.iter().filter(ready).find(first(best))?;
-        if self.turns % 10 == 9 {
-            let other = self.waiting.iter().filter(ready).find(|entry| entry.2 > best);
-            pick = other.copied().unwrap_or(pick);
-        }
-        let lane = pick.1;
-        let mine: Vec<_> = self.waiting.iter().filter(|entry| entry.1 == lane).copied().collect();
-        let is_most_urgent = mine.iter().all(|entry| entry.2 >= pick.2);
-        if let Some(other) = mine.iter().find(|entry| entry.2 > pick.2)
-            && is_most_urgent
-        {
-            self.passed[lane] = (self.passed[lane] + 1) % 10;
-            pick = if self.passed[lane] == 0 { *other } else { pick };
-        }
-        if !is_most_urgent {
-            self.passed[lane] = 0;
-        }
-        self.turns += 1;
-        self.running[lane] += 1;
-        self.waiting.retain(|entry| entry.0 != pick.0);
-        Some(pick.0)
-    }
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(HISTORIES))]
 
     /// The queue does what a list would do that is searched from end to end.
     #[test]
     fn queue_is_a_sorted_list(
-        steps in prop::collection::vec(queue_step(), 1..300),
+        steps in prop::collection::vec(step(), 1..160),
         queue_max in 1_usize..20,
     ) {
-        let lanes: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
-        let mut queue = Queue::new(queue_max);
-        lanes.iter().for_each(|lane| queue.set_lane(lane, 2));
-        let mut naive = NaiveQueue {
-            waiting: Vec::new(),
-            running: [0; 3],
-            slots: [2; 3],
-            turns: 0,
-            passed: [0; 3],
-        };
+        let mut pair = Pair::new(queue_max);
         for (n, step) in (0_u64..).zip(steps) {
-            match step {
-                QueueStep::Push(lane, rank) => {
-                    let pushed = queue.push(FlightId(n), &lanes[lane], Priority::ALL[rank]);
-                    prop_assert_eq!(pushed, naive.push(FlightId(n), lane, rank, queue_max));
+            pair.step(FlightId(n), &step);
+            pair.compare();
+        }
+    }
+
+    /// Whatever comes meanwhile, no caller with something to send is passed over more often than there
+    /// are others, and what waits is served once.
+    #[test]
+    fn no_caller_is_passed_over_more_often_than_there_are_others(
+        steps in prop::collection::vec(
+            prop::option::weighted(0.6, (0..CALLERS, 1_usize..4)),
+            1..400,
+        ),
+        pause_ms in prop::option::of(1_u64..500),
+    ) {
+        let lane: HostKey = "a".into();
+        let mut queue = Queue::new(10_000);
+        queue.set_lane(&lane, 10_000);
+        let mut now = Instant::now();
+        let (mut waiting, mut passed) = (BTreeMap::new(), BTreeMap::new());
+        for (n, step) in (0_u64..).zip(steps) {
+            now += Duration::from_millis(pause_ms.unwrap_or_default());
+            queue.tick(now);
+            if let Some((caller, flights)) = step {
+                for flight in (10 * n..).take(flights).map(FlightId) {
+                    queue.push(flight, &lane, place((2, caller)));
+                    waiting.insert(flight, caller);
                 }
-                QueueStep::Pop => prop_assert_eq!(queue.pop(), naive.pop()),
-                QueueStep::Give(lane) if naive.running[lane] > 0 => {
-                    queue.give(&lanes[lane]);
-                    naive.running[lane] -= 1;
-                }
-                QueueStep::Remove(which) if !naive.waiting.is_empty() => {
-                    let (flight, ..) = naive.waiting.remove(which.index(naive.waiting.len()));
-                    queue.remove(flight);
-                    queue.remove(flight);
-                }
-                QueueStep::Rank(which, rank) if !naive.waiting.is_empty() => {
-                    let which = which.index(naive.waiting.len());
-                    naive.waiting[which].2 = rank;
-                    queue.set_rank(naive.waiting[which].0, Priority::ALL[rank]);
-                }
-                QueueStep::Slots(lane, slots_max) => {
-                    queue.set_lane(&lanes[lane], slots_max);
-                    naive.slots[lane] = slots_max;
-                }
-                QueueStep::Give(_) | QueueStep::Remove(_) | QueueStep::Rank(..) => {}
+                continue;
             }
-            prop_assert_eq!(queue.len(), naive.waiting.len());
-            for (lane, key) in lanes.iter().enumerate() {
-                let of = |rank| {
-                    naive.waiting.iter().filter(|entry| (entry.1, entry.2) == (lane, rank)).count()
-                };
-                prop_assert_eq!(queue.depth(key), [of(0), of(1), of(2), of(3)]);
-                prop_assert_eq!(queue.running(key), naive.running[lane]);
+            let Some(served) = queue.pop() else {
+                prop_assert!(waiting.is_empty());
+                continue;
+            };
+            let owner = waiting.remove(&served).expect("it waited, and once");
+            passed.remove(&owner);
+            let others: BTreeSet<u64> = waiting.values().copied().collect();
+            for caller in others.iter().filter(|caller| **caller != owner) {
+                let seen = passed.entry(*caller).or_insert(0);
+                *seen += 1;
+                prop_assert!(*seen < CALLERS, "{caller} was passed over {seen} times");
+            }
+            passed.retain(|caller, _| others.contains(caller));
+        }
+        prop_assert_eq!(queue.len(), waiting.len());
+    }
+
+    /// PITFALLS A20: with urgent work waiting for ever, each of the less urgent starts within ten
+    /// turns of its lane for itself and for each that came before it, whatever the other lanes do.
+    #[test]
+    fn less_urgent_starts_within_ten_turns_of_its_lane(
+        lazy in prop::collection::vec((1_usize..4, 0..CALLERS), 1..8),
+        lanes in prop::collection::vec(0_usize..3, 200),
+    ) {
+        let keys: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
+        let mut queue = Queue::new(10_000);
+        keys.iter().for_each(|key| queue.set_lane(key, 1));
+        for (n, standing) in (0_u64..).zip(&lazy) {
+            queue.push(FlightId(n), &keys[0], place(*standing));
+        }
+        let (mut turns, mut urgent, mut lane_of) = (0, 1_000, BTreeMap::new());
+        for (n, lane) in (0_u64..).zip(lanes) {
+            // What is urgent waits in the lane at every turn, and in another now and then.
+            for lane in [0, lane] {
+                urgent += 1;
+                lane_of.insert(FlightId(urgent), lane);
+                queue.push(FlightId(urgent), &keys[lane], place((0, n % 3)));
+            }
+            let popped = queue.pop().expect("somebody waits");
+            let lane = lane_of.get(&popped).copied().unwrap_or(0);
+            turns += usize::from(lane == 0);
+            queue.give(&keys[lane]);
+            let waiting = (0..lazy.len() as u64).filter(|n| queue.contains(FlightId(*n))).count();
+            prop_assert!(lazy.len() - waiting >= (turns / 10).min(lazy.len()), "{turns} turns");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(HISTORIES / 4))]
+
+    /// The same for one busy lane whose calls wait long: shares and pressure count their turns.
+    #[test]
+    fn busy_lane_is_a_sorted_list(
+        steps in prop::collection::vec((0_usize..4, 0_usize..3, 0_u64..400), 100..250),
+    ) {
+        let mut pair = Pair::new(30);
+        for (n, (what, rank, ms)) in (0_u64..).zip(steps) {
+            // What begins as a turn ends at once, so that the lane always has a slot.
+            let steps = match what {
+                0 | 1 => vec![Step::Push(0, (rank + 1, n % 3)), Step::Tick(ms)],
+                _ => vec![Step::Pop, Step::Give(0)],
+            };
+            steps.iter().for_each(|step| pair.step(FlightId(n), step));
+            pair.compare();
+        }
+    }
+}
+
+struct Pair {
+    keys: [HostKey; 3],
+    queue: Queue,
+    naive: NaiveQueue,
+    now: Instant,
+    /// Those that have a slot.
+    running: Vec<Entry>,
+}
+
+impl Pair {
+    fn new(queue_max: usize) -> Self {
+        let mut pair = Self {
+            keys: ["a".into(), "b".into(), "c".into()],
+            queue: Queue::new(queue_max),
+            naive: NaiveQueue::new(queue_max),
+            now: Instant::now(),
+            running: Vec::new(),
+        };
+        for lane in 0..2 {
+            pair.queue.set_lane(&pair.keys[lane], 2);
+            pair.naive.set_lane(lane, 2);
+        }
+        pair
+    }
+
+    fn step(&mut self, flight: FlightId, step: &Step) {
+        let (queue, naive, keys) = (&mut self.queue, &mut self.naive, &self.keys);
+        match *step {
+            Step::Push(lane, standing) => {
+                let pushed = queue.push(flight, &keys[lane], place(standing));
+                assert_eq!(pushed, naive.push(flight, lane, standing));
+            }
+            Step::Pass(lane, standing) => {
+                queue.pass(flight, &keys[lane], place(standing));
+                naive.pass(flight, lane, standing);
+            }
+            Step::Pop => {
+                let popped = naive.pop();
+                assert_eq!(queue.pop(), popped.map(|entry| entry.flight));
+                self.running.extend(popped);
+            }
+            Step::Give(lane) => {
+                if let Some(at) = self.running.iter().position(|entry| entry.lane == lane) {
+                    self.running.swap_remove(at);
+                    queue.give(&keys[lane]);
+                    naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
+                }
+            }
+            Step::PutBack(standing) => {
+                if let Some(Entry { flight, lane, arrival, .. }) = self.running.pop() {
+                    queue.give(&keys[lane]);
+                    naive.lanes.get_mut(&lane).expect("it runs").running -= 1;
+                    queue.put_back(flight, &keys[lane], place(standing), arrival);
+                    naive.put_back(flight, lane, standing, arrival);
+                }
+            }
+            Step::Remove(which) if !naive.waiting.is_empty() => {
+                let flight = naive.waiting[which.index(naive.waiting.len())].flight;
+                naive.remove(flight);
+                queue.remove(flight);
+                queue.remove(flight);
+            }
+            Step::Stand(which, standing) if !naive.waiting.is_empty() => {
+                let flight = naive.waiting[which.index(naive.waiting.len())].flight;
+                naive.stand(flight, standing);
+                queue.stand(flight, place(standing));
+            }
+            Step::Remove(_) | Step::Stand(..) => {}
+            Step::Slots(..)
+            | Step::Hold(..)
+            | Step::Unhold(_)
+            | Step::Drop(_)
+            | Step::Max(_)
+            | Step::Tick(_) => self.arrange(step),
+        }
+    }
+
+    /// What changes the lanes and not who waits.
+    fn arrange(&mut self, step: &Step) {
+        let (queue, naive, keys) = (&mut self.queue, &mut self.naive, &self.keys);
+        match *step {
+            Step::Slots(lane, slots) => {
+                queue.set_lane(&keys[lane], slots);
+                naive.set_lane(lane, slots);
+            }
+            Step::Hold(lane, ms) => {
+                let until = self.now + Duration::from_millis(ms);
+                queue.hold(&keys[lane], until);
+                naive.hold(lane, until);
+            }
+            Step::Unhold(lane) => {
+                queue.unhold(&keys[lane]);
+                naive.lanes.get_mut(&lane).into_iter().for_each(|lane| lane.held = None);
+            }
+            Step::Drop(lane) => {
+                queue.drop_lane(&keys[lane]);
+                naive.drop_lane(lane);
+            }
+            Step::Max(queue_max) => {
+                queue.set_max(queue_max);
+                naive.queue_max = queue_max;
+            }
+            Step::Tick(ms) => {
+                self.now += Duration::from_millis(ms);
+                queue.tick(self.now);
+                naive.tick(self.now);
+            }
+            Step::Push(..)
+            | Step::Pass(..)
+            | Step::Pop
+            | Step::Give(_)
+            | Step::PutBack(_)
+            | Step::Remove(_)
+            | Step::Stand(..) => {}
+        }
+    }
+
+    fn compare(&self) {
+        let (queue, naive) = (&self.queue, &self.naive);
+        assert_eq!(
+            (queue.len(), queue.is_empty()),
+            (naive.waiting.len(), naive.waiting.is_empty())
+        );
+        assert_eq!(queue.lanes(), naive.lanes.len());
+        let release = naive.lanes.values().filter_map(|lane| lane.held).min();
+        assert_eq!(queue.next_release(), release);
+        for entry in &naive.waiting {
+            assert_eq!(queue.arrival(entry.flight), Some(entry.arrival));
+            assert!(queue.contains(entry.flight));
+        }
+        assert!(self.running.iter().all(|entry| !queue.contains(entry.flight)));
+        for (lane, key) in self.keys.iter().enumerate() {
+            let known = naive.lanes.get(&lane);
+            let mut mine: Vec<Entry> =
+                naive.waiting.iter().filter(|entry| entry.lane == lane).copied().collect();
+            let of = |rank| mine.iter().filter(|entry| entry.rank == rank).count();
+            assert_eq!(queue.depth(key), [of(0), of(1), of(2), of(3)]);
+            mine.sort_by_key(|entry| entry.rank);
+            assert!(queue.waiting(key).eq(mine.iter().map(|entry| entry.flight)));
+            assert_eq!(queue.running(key), known.map_or(0, |lane| lane.running));
+            assert_eq!(queue.slots_max(key), known.map_or(0, |lane| lane.slots));
+            assert_eq!(queue.held_until(key), known.and_then(|lane| lane.held));
+            assert_eq!(queue.has_lane(key), known.is_some());
+            assert_eq!(queue.is_clear(key), naive.is_clear(lane));
+            for standing in (0..4).flat_map(|rank| [(rank, 1), (rank, 3)]) {
+                assert_eq!(queue.ahead(key, place(standing)), naive.ahead(lane, standing));
             }
         }
     }
 }
+
+fn place((rank, caller): Standing) -> Place {
+    Place { rank: Priority::ALL[rank], caller: CallerKey(caller) }
+}
+
+const CALLERS: u64 = 6;

@@ -1,292 +1,270 @@
-//! A second breaker beside each breaker, written differently: it sees only what passes and what is
-//! said, and knows what must follow.
+//! The model of the laws beside each breaker of a host: what it must answer, tell and wait for.
+//!
+//! A turn of the host is kept until it is over, and only then stepped through the models: by then
+//! the machine has told the times that it drew.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+#[path = "../laws/breaker/counts.rs"]
+mod counts;
+#[expect(dead_code, reason = "a host gives no pass back, and the laws look closer")]
+#[path = "../laws/breaker/model.rs"]
+mod model;
+#[path = "../laws/breaker/ramp.rs"]
+mod ramp;
 
-use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
-use spillgate_core::call::AttemptId;
-use spillgate_core::event::{BreakerEvent, BreakerState, OpenReason};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use spillgate_core::breaker::Breaker;
+use spillgate_core::breaker::options::{BreakerKind, BreakerOptions, SlowCount};
+use spillgate_core::call::{AttemptId, ScopeKey};
+use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 use spillgate_core::host::Order;
-use spillgate_core::outcome::{Neutral, Outcome};
+use spillgate_core::outcome::{Evidence, Outcome};
+use spillgate_core::scopes::Scopes;
+use spillgate_core::verdict::{Gate, Refusal};
 
+use crate::breakers::model::{Answer, Model, Pass};
 use crate::reach::{Mark, Reach};
 
-/// The model of one breaker.
+/// The models of one host.
 #[derive(Debug)]
-pub(crate) struct Model {
-    options: BreakerOptions,
-    state: BreakerState,
-    forced: Option<Forced>,
-    /// Counts everything that makes outcomes from before count no more.
-    epoch: u64,
-    streak: u32,
-    successes: u32,
-    /// What counted towards a rate since it closed.
-    history: Vec<(Instant, bool)>,
-    /// Probes on their way, with the end of each lease.
-    probes: BTreeMap<AttemptId, Instant>,
-    open_until: Option<Instant>,
-    expected: Expected,
+pub(crate) struct Breakers {
+    standard: BreakerOptions,
+    of: BTreeMap<ScopeKey, Model>,
+    configured: BTreeMap<ScopeKey, BreakerOptions>,
+    /// Scopes that an operator held at some time.
+    held: BTreeSet<ScopeKey>,
+    /// Scopes that would be open if they were not in shadow.
+    in_shadow: BTreeSet<ScopeKey>,
+    passes: BTreeMap<AttemptId, (ScopeKey, Pass)>,
+    heard: Option<Heard>,
+    told: Vec<BreakerEvent>,
+    expected: Vec<BreakerEvent>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Forced {
-    Open(Option<Instant>),
-    Closed,
+/// What moves breakers in a turn.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Settled(AttemptId, Evidence),
+    Ordered(ScopeKey, Order),
+    Reloaded(BreakerOptions),
+    Wake,
 }
 
-/// What must be said before the turn is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    /// Nothing, but that half-open begins or ends with time.
-    Nothing,
-    /// Exactly this.
-    State(BreakerState),
-    /// It may open by its rate.
-    Rate,
-}
-
-impl Model {
-    pub(crate) fn new(options: BreakerOptions) -> Self {
+impl Breakers {
+    pub(crate) fn new(standard: BreakerOptions) -> Self {
         Self {
-            options,
-            state: BreakerState::Closed,
-            forced: None,
-            epoch: 1,
-            streak: 0,
-            successes: 0,
-            history: Vec::new(),
-            probes: BTreeMap::new(),
-            open_until: None,
-            expected: Expected::Nothing,
+            standard,
+            of: BTreeMap::new(),
+            configured: BTreeMap::new(),
+            held: BTreeSet::new(),
+            in_shadow: BTreeSet::new(),
+            passes: BTreeMap::new(),
+            heard: None,
+            told: Vec::new(),
+            expected: Vec::new(),
         }
     }
 
-    pub(crate) fn is_forced(&self) -> bool {
-        self.forced.is_some()
+    /// A turn begins.
+    pub(crate) fn hear(&mut self, heard: Heard) {
+        self.heard = Some(heard);
     }
 
-    /// A turn begins in which nothing but time may have moved it.
-    pub(crate) fn expect_wake(&mut self, _now: Instant) {
-        self.expected = Expected::Nothing;
-    }
-
-    /// An attempt passes it.
-    pub(crate) fn start(&mut self, now: Instant, id: AttemptId, probe: bool) -> u64 {
-        match self.state {
-            BreakerState::Open => panic!("{id:?} starts while the circuit is open"),
-            BreakerState::Closed => assert!(!probe, "nothing is to be probed"),
-            BreakerState::HalfOpen => {
-                assert!(probe, "only probes pass while half-open");
-                self.probes.insert(id, now + self.options.probe_lease);
-                let probes_max = self.options.probes_max as usize;
-                assert!(self.probes.len() <= probes_max, "{probes_max} probes at a time");
-            }
+    /// A breaker says that it changed.
+    pub(crate) fn event(&mut self, event: &BreakerEvent, reach: &mut Reach) {
+        assert_ne!(event.from, event.to, "it tells changes only");
+        let aged = matches!(self.heard, Some(Heard::Wake));
+        mark_event(event, self.options(&event.scope), aged, reach);
+        if event.mode == BreakerMode::Shadow && event.to == BreakerState::Open {
+            self.in_shadow.insert(event.scope.clone());
+        } else {
+            self.in_shadow.remove(&event.scope);
         }
-        self.epoch
+        self.told.push(event.clone());
     }
 
-    pub(crate) fn refusal(&self, now: Instant, reach: &mut Reach) {
-        match self.state {
-            BreakerState::Closed => panic!("a closed circuit refuses nothing"),
-            BreakerState::Open => {
-                assert!(self.open_until.is_none_or(|until| until > now), "its time is over");
-            }
-            BreakerState::HalfOpen => {
-                assert!(!self.probes.is_empty(), "a probe could have passed");
-                reach.hit(Mark::ProbeRefusedOthers);
-            }
-        }
+    /// A hedge passes: nothing about its breaker is out of the ordinary.
+    pub(crate) fn expect_plain(&mut self, scope: &ScopeKey) {
+        assert!(self.model(scope).is_plain(), "{scope} is no place for a hedge");
     }
 
-    /// An attempt that passed has settled.
-    pub(crate) fn settle(
+    /// An attempt passes a breaker.
+    pub(crate) fn start(
         &mut self,
         now: Instant,
-        (epoch, probe): (u64, bool),
-        outcome: Outcome,
+        (id, scope): (AttemptId, &ScopeKey),
+        probe: bool,
         reach: &mut Reach,
     ) {
-        if epoch != self.epoch {
-            return reach.hit(Mark::StaleOutcome);
+        let (answer, told) = self.model(scope).admit(now);
+        self.expected.extend(told);
+        let Answer::Admit(pass) = answer else { panic!("{id:?} starts against {answer:?}") };
+        assert_eq!(pass.is_probe, probe, "{id:?} is a probe, or is not");
+        reach.hit_if(Mark::ShadowPassed, self.in_shadow.contains(scope));
+        self.passes.insert(id, (scope.clone(), pass));
+    }
+
+    /// A breaker refuses, or lets wait.
+    pub(crate) fn refusal(
+        &mut self,
+        now: Instant,
+        scope: &ScopeKey,
+        refusal: Refusal,
+        reach: &mut Reach,
+    ) {
+        let (answer, told) = self.model(scope).admit(now);
+        self.expected.extend(told);
+        let state = self.model(scope).state();
+        match answer {
+            Answer::Admit(_) => panic!("{scope} admits, and {refusal:?}"),
+            Answer::Refuse(until) => {
+                assert_eq!((refusal.gate, refusal.until), (Gate::Breaker, until));
+            }
+            Answer::Await(until) => {
+                assert_eq!((refusal.gate, refusal.until), (Gate::Probe, Some(until)));
+                reach.hit(Mark::ProbeAwaited);
+            }
         }
-        let failed = outcome == Outcome::Failure;
-        let throttled = outcome == Outcome::Neutral(Neutral::Throttled);
-        self.expected = match self.state {
-            BreakerState::Open => Expected::Nothing,
-            BreakerState::HalfOpen => {
-                assert!(probe);
-                self.successes += u32::from(outcome == Outcome::Success);
-                match outcome {
-                    _ if failed || throttled => Expected::State(BreakerState::Open),
-                    Outcome::Success if self.successes >= self.options.success_threshold => {
-                        reach.hit(Mark::ProbeOk);
-                        Expected::State(BreakerState::Closed)
-                    }
-                    Outcome::Success => Expected::Nothing,
-                    Outcome::Failure | Outcome::Neutral(_) => {
-                        reach.hit(Mark::ProbeNeutral);
-                        Expected::Nothing
-                    }
+        reach.hit_if(Mark::RampRefused, state == BreakerState::Closed);
+        reach.hit_if(Mark::ProbeRefusedOthers, state == BreakerState::HalfOpen);
+    }
+
+    /// The turn is over: each machine has said what its model says, and stands where that stands.
+    pub(crate) fn rest(&mut self, now: Instant, scopes: &Scopes, reach: &mut Reach) {
+        match self.heard.take() {
+            Some(Heard::Settled(id, evidence)) => self.settle(now, id, &evidence, reach),
+            Some(Heard::Ordered(scope, order)) => self.order(now, &scope, &order, reach),
+            Some(Heard::Reloaded(options)) => self.reload(now, &options, reach),
+            Some(Heard::Wake) => {
+                for (scope, model) in &mut self.of {
+                    self.expected.extend(model.wake(now, drawn(&self.told, scope)));
                 }
             }
-            BreakerState::Closed => self.count(now, outcome),
-        };
+            None => {}
+        }
+        assert_eq!(std::mem::take(&mut self.told), std::mem::take(&mut self.expected));
+        assert_eq!(scopes.iter().count(), self.of.len(), "breakers are made when needed");
+        for breaker in scopes.iter() {
+            let model = &self.of[breaker.scope()];
+            assert_eq!(breaker.state(), model.state());
+            assert_eq!(breaker.stance(), model.stance());
+            assert_eq!(breaker.is_plain(), model.is_plain());
+            assert_eq!(breaker.next_wake(), model.next_wake());
+        }
+        let wake = scopes.iter().filter_map(Breaker::next_wake).min();
+        assert_eq!(scopes.next_wake(), wake, "the earliest wake counts");
     }
 
-    /// The lease of a probe that has settled is free.
-    pub(crate) fn forget_probe(&mut self, id: AttemptId) {
-        self.probes.remove(&id);
+    /// Scopes that an operator held at some time.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &ScopeKey> {
+        self.held.iter()
     }
 
-    pub(crate) fn order(&mut self, _now: Instant, order: &Order, reach: &mut Reach) {
-        match order {
+    fn settle(&mut self, now: Instant, id: AttemptId, evidence: &Evidence, reach: &mut Reach) {
+        // Who bypassed it is not known to it.
+        let Some((scope, pass)) = self.passes.remove(&id) else { return };
+        let drawn = drawn(&self.told, &scope);
+        let model = self.model(&scope);
+        let is_stale = pass.epoch != model.epoch();
+        let told = model.record(now, pass, evidence, drawn);
+        reach.hit_if(Mark::StaleOutcome, is_stale);
+        let says_nothing = matches!(evidence.outcome, Outcome::Neutral(_)) && told.is_none();
+        reach.hit_if(Mark::ProbeNeutral, pass.is_probe && says_nothing && !is_stale);
+        self.expected.extend(told);
+    }
+
+    fn order(&mut self, now: Instant, scope: &ScopeKey, order: &Order, reach: &mut Reach) {
+        let drawn = drawn(&self.told, scope);
+        let model = self.model(scope);
+        let told = match order {
             Order::Reset => {
                 reach.hit(Mark::Reset);
-                self.reset();
+                model.reset(now)
             }
             Order::ForceOpen(until) => {
                 reach.hit(Mark::ForcedOpen);
-                if self.state != BreakerState::Open {
-                    self.expected = Expected::State(BreakerState::Open);
-                }
-                (self.forced, self.open_until) = (Some(Forced::Open(*until)), *until);
-                self.epoch += 1;
+                model.force_open(now, *until)
             }
             Order::ForceClosed => {
                 reach.hit(Mark::ForcedClosed);
-                self.reset();
-                self.forced = Some(Forced::Closed);
+                model.force_closed(now)
             }
-            Order::Configure(options) => self.configure(options, reach),
-            Order::Record(_) => {}
-        }
-    }
-
-    pub(crate) fn configure(&mut self, options: &BreakerOptions, reach: &mut Reach) {
-        self.options = options.clone();
-        if options.kind == BreakerKind::Off && self.forced.is_none() {
-            reach.hit(Mark::SwitchedOff);
-            self.reset();
-        }
-    }
-
-    /// It says that it changed.
-    pub(crate) fn event(&mut self, now: Instant, event: &BreakerEvent, reach: &mut Reach) {
-        assert_eq!((event.from, event.at), (self.state, now), "it tells the truth");
-        assert_ne!(event.from, event.to, "it tells changes only");
-        match self.expected {
-            Expected::State(state) => assert_eq!(event.to, state),
-            Expected::Rate => self.check_rate(now, event, reach),
-            Expected::Nothing => self.check_time(now, event, reach),
-        }
-        self.expected = Expected::Nothing;
-        let operator = matches!(self.forced, Some(Forced::Open(_)));
-        self.state = event.to;
-        match event.to {
-            BreakerState::Open => {
-                reach.hit(Mark::Opened);
-                assert!(operator || event.retry_at > Some(now), "it says until when");
-                reach.hit_if(Mark::ProbeFailed, event.reason == Some(OpenReason::ProbeFailed));
-                self.open_until = event.retry_at;
+            Order::Configure(options) => {
+                reach.hit_if(Mark::SwitchedOff, options.kind == BreakerKind::Off);
+                let told = model.configure(now, options);
+                self.configured.insert(scope.clone(), options.clone());
+                told
             }
-            BreakerState::HalfOpen => {
-                reach.hit(Mark::HalfOpen);
-                self.successes = 0;
+            Order::Record(evidence) => {
+                reach.hit(Mark::RecordedElsewhere);
+                let (answer, told) = model.admit(now);
+                let Answer::Admit(pass) = answer else { return self.expected.extend(told) };
+                let recorded = model.record(now, pass, evidence, drawn);
+                self.expected.extend(told);
+                recorded
             }
-            BreakerState::Closed => {
-                let held = self.forced.filter(|forced| *forced == Forced::Closed);
-                self.reset();
-                self.forced = held;
-            }
-        }
-        self.probes.clear();
-        self.epoch += 1;
-    }
-
-    /// What must have been said was said, and the machine is where it said.
-    pub(crate) fn check(&mut self, now: Instant, state: BreakerState) {
-        assert!(!matches!(self.expected, Expected::State(_)), "expected {:?}", self.expected);
-        assert_eq!(self.state, state);
-        let expired = self.probes.values().any(|lease| *lease <= now);
-        let is_probing = state == BreakerState::HalfOpen && expired;
-        assert!(!is_probing || self.expected == Expected::Nothing);
-    }
-
-    fn count(&mut self, now: Instant, outcome: Outcome) -> Expected {
-        if self.options.kind == BreakerKind::Off {
-            return Expected::Nothing;
-        }
-        match outcome {
-            Outcome::Success => self.streak = 0,
-            Outcome::Failure => self.streak += 1,
-            Outcome::Neutral(_) => {}
-        }
-        let throttled = outcome == Outcome::Neutral(Neutral::Throttled);
-        if throttled || !matches!(outcome, Outcome::Neutral(_)) {
-            self.history.push((now, outcome != Outcome::Success));
-        }
-        let trips = self.streak >= self.options.failure_threshold;
-        match self.options.kind {
-            BreakerKind::Rate if self.forced.is_none() => Expected::Rate,
-            BreakerKind::Consecutive if self.forced.is_none() && trips => {
-                Expected::State(BreakerState::Open)
-            }
-            BreakerKind::Off
-            | BreakerKind::Rate
-            | BreakerKind::Hybrid
-            | BreakerKind::Consecutive => Expected::Nothing,
-        }
-    }
-
-    fn reset(&mut self) {
-        if self.state != BreakerState::Closed {
-            self.expected = Expected::State(BreakerState::Closed);
-        }
-        self.forced = None;
-        self.epoch += 1;
-        (self.streak, self.successes) = (0, 0);
-        self.history.clear();
-        self.probes.clear();
-        self.open_until = None;
-    }
-
-    /// The tally of a rate lies between what nine and what ten tenths of its window hold.
-    fn check_rate(&self, now: Instant, event: &BreakerEvent, reach: &mut Reach) {
-        let Some(OpenReason::FailureRate { failures, calls }) = event.reason else {
-            panic!("it opens by its rate: {event:?}");
         };
-        reach.hit(Mark::RateTripped);
-        let within = |window: Duration| {
-            let young = self.history.iter().filter(|(at, _)| *at + window > now);
-            young.fold((0, 0), |(calls, failures), (_, failed)| {
-                (calls + 1, failures + u32::from(*failed))
-            })
-        };
-        let (few, most) = (within(self.options.window * 9 / 10), within(self.options.window));
-        assert!(few.0 <= calls && calls <= most.0, "{few:?} {calls} {most:?}");
-        assert!(few.1 <= failures && failures <= most.1, "{few:?} {failures} {most:?}");
-        let share = f64::from(failures) / f64::from(calls);
-        assert!(calls >= self.options.min_calls && share >= self.options.failure_rate);
+        if matches!(order, Order::ForceOpen(_) | Order::ForceClosed) {
+            self.held.insert(scope.clone());
+        }
+        self.expected.extend(told);
     }
 
-    /// Only time has passed: an open time or a lease has ended.
-    fn check_time(&self, now: Instant, event: &BreakerEvent, reach: &mut Reach) {
-        match (event.from, event.to) {
-            (BreakerState::Open, BreakerState::HalfOpen) => {
-                assert!(self.forced.is_none() && self.open_until <= Some(now), "too early");
+    fn reload(&mut self, now: Instant, options: &BreakerOptions, reach: &mut Reach) {
+        self.standard = options.clone();
+        for (scope, model) in &mut self.of {
+            if !self.configured.contains_key(scope) {
+                self.expected.extend(model.configure(now, options));
             }
-            (BreakerState::Open, BreakerState::Closed) => {
-                let Some(Forced::Open(Some(until))) = self.forced else { panic!("{event:?}") };
-                assert!(until <= now, "an operator wants it open");
+        }
+        reach.hit_if(Mark::SwitchedOff, options.kind == BreakerKind::Off);
+    }
+
+    fn options(&self, scope: &ScopeKey) -> &BreakerOptions {
+        self.configured.get(scope).unwrap_or(&self.standard)
+    }
+
+    fn model(&mut self, scope: &ScopeKey) -> &mut Model {
+        let options = self.configured.get(scope).unwrap_or(&self.standard);
+        let make = || Model::new(scope.clone(), options.clone());
+        self.of.entry(scope.clone()).or_insert_with(make)
+    }
+}
+
+/// Until when the machine says that a scope is open, if it says so.
+fn drawn(told: &[BreakerEvent], scope: &ScopeKey) -> Option<Instant> {
+    let opened = told.iter().find(|event| event.scope == *scope && event.to == BreakerState::Open);
+    opened?.retry_at
+}
+
+fn mark_event(event: &BreakerEvent, options: &BreakerOptions, aged: bool, reach: &mut Reach) {
+    match (event.from, event.to, event.reason) {
+        (_, BreakerState::HalfOpen, _) => reach.hit(Mark::HalfOpen),
+        (BreakerState::HalfOpen, BreakerState::Closed, _) => reach.hit(Mark::ProbeOk),
+        (_, BreakerState::Closed, _) | (_, _, None | Some(OpenReason::Forced)) => {}
+        (_, BreakerState::Open, Some(reason)) => {
+            reach.hit(Mark::Opened);
+            reach.hit_if(Mark::ShadowOpened, event.mode == BreakerMode::Shadow);
+            let is_hybrid = options.kind == BreakerKind::Hybrid;
+            let counts = options.slow.map(|slow| slow.counted);
+            match reason {
+                OpenReason::ConsecutiveFailures { .. } => {
+                    reach.hit_if(Mark::HybridStreakTripped, is_hybrid);
+                }
+                OpenReason::FailureRate { .. } => {
+                    reach.hit_if(Mark::HybridRateTripped, is_hybrid);
+                    let by_calls = options.window_calls.is_some();
+                    reach.hit(if by_calls { Mark::RingTripped } else { Mark::RateTripped });
+                }
+                OpenReason::SlowCalls { .. } if aged && counts == Some(SlowCount::InFlight) => {
+                    reach.hit(Mark::SlowInFlightTripped);
+                }
+                OpenReason::SlowCalls { .. } => reach.hit(Mark::SlowTripped),
+                OpenReason::ProbeFailed => reach.hit(Mark::ProbeFailed),
+                OpenReason::ProbeExpired => reach.hit(Mark::ProbeExpired),
+                OpenReason::Forced => {}
             }
-            (BreakerState::HalfOpen, BreakerState::Open) => {
-                assert_eq!(event.reason, Some(OpenReason::ProbeExpired));
-                assert!(self.probes.values().any(|lease| *lease <= now), "no lease has ended");
-                reach.hit(Mark::ProbeExpired);
-            }
-            (from, to) => panic!("nothing made it go from {from:?} to {to:?}"),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It is told what the coordinator hears and says, keeps its own books, and compares.
 
+mod device;
+mod race;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +15,10 @@ use spillgate_core::call::{
 };
 use spillgate_core::coordinator::port::{Action, Answer, Input};
 use spillgate_core::flights::Stage;
-use spillgate_core::verdict::{AbortCause, Offer, Verdict};
+use spillgate_core::verdict::{Finality, Gate, Offer, Verdict};
 
+use crate::demand::device::Network;
+use crate::demand::race::Race;
 use crate::reach::{Mark, Reach};
 
 /// The books on demand.
@@ -33,6 +37,9 @@ pub(crate) struct Demand {
     ceilings: BTreeMap<HostKey, u32>,
     global: u32,
     draining: bool,
+    network: Network,
+    /// Flights that wait for a probe's verdict.
+    awaiting: BTreeSet<FlightId>,
     /// A scope whose opening is being told.
     told: Option<ScopeKey>,
 }
@@ -43,6 +50,8 @@ struct Caller {
     streams: bool,
     cancelled: bool,
     answers: u32,
+    /// What it was answered with, if that is all that could be wished for.
+    good: bool,
 }
 
 #[derive(Debug)]
@@ -54,6 +63,7 @@ struct Flight {
     n: u32,
     tries: u32,
     has_result: bool,
+    race: Race,
     redirected: bool,
     stage: Stage,
     /// While it waits: how often it may be passed over by more urgent ones, and how often it was.
@@ -80,13 +90,16 @@ impl Demand {
             ceilings: BTreeMap::new(),
             global,
             draining: false,
+            network: Network::default(),
+            awaiting: BTreeSet::new(),
             told: None,
         }
     }
 
     /// A caller is about to submit.
     pub(crate) fn wish(&mut self, spec: &CallSpec, streams: bool) {
-        let caller = Caller { spec: spec.clone(), streams, cancelled: false, answers: 0 };
+        let caller =
+            Caller { spec: spec.clone(), streams, cancelled: false, answers: 0, good: false };
         self.tickets.insert(spec.ticket, caller);
     }
 
@@ -99,8 +112,10 @@ impl Demand {
             }
             Input::Cancel(ticket) => self.cancel(*ticket, reach),
             Input::Report { attempt, verdict, onward } => {
+                self.network.end(now, *attempt);
                 self.report(*attempt, *verdict, onward.as_ref(), reach);
             }
+            Input::LaneLimit { lane, .. } if !self.ceilings.contains_key(lane) => {}
             Input::Lane { lane, slots_max } | Input::LaneLimit { lane, slots_max } => {
                 let before = self.ceilings.insert(lane.clone(), *slots_max);
                 let lowered = before.is_some_and(|before| before > *slots_max);
@@ -109,7 +124,21 @@ impl Demand {
             Input::Resize { global, .. } => self.global = *global,
             Input::Drain | Input::Close => self.draining = true,
             Input::ScopeOpened { scope, .. } => self.told = Some(scope.clone()),
-            Input::Opened(_) | Input::Seen { .. } | Input::DropLane(_) | Input::Wake => {}
+            Input::Seen { attempt, sight } => {
+                if let Some(outstanding) = self.outstanding.get(attempt) {
+                    let lane = &outstanding.target.lane;
+                    self.network.seen(now, (*attempt, lane), *sight, reach);
+                }
+            }
+            Input::DropLane(lane) => {
+                self.network.forget(lane);
+                let mut live = self.live.iter().map(|id| &self.flights[id]);
+                let waits = live.any(|f| f.stage == Stage::Queued && f.target.lane == *lane);
+                if self.running(lane) == 0 && !waits {
+                    self.ceilings.remove(lane);
+                }
+            }
+            Input::Opened(_) | Input::HedgeDue(_) | Input::Keeper(_) | Input::Wake => {}
         }
     }
 
@@ -122,8 +151,7 @@ impl Demand {
             Action::Abort(target, attempt, cause) => {
                 let outstanding = self.outstanding.get(attempt).expect("what runs is aborted");
                 assert_eq!(outstanding.target, *target, "an abort goes where the offer went");
-                assert!(self.draining || *cause == AbortCause::Deadline || self.is_left(*attempt));
-                reach.hit(Mark::LastWaiterLeft);
+                self.check_abort(*attempt, *cause, reach);
                 self.called_back.insert(*attempt);
             }
             Action::Answer(ticket, answer) => self.answer(now, *ticket, *answer, reach),
@@ -131,10 +159,10 @@ impl Demand {
                 assert!(self.live.remove(flight), "{flight:?} ends once");
                 let ended = &self.flights[flight];
                 assert!(ended.waiters.is_empty(), "a flight ends when all have their answer");
-                let running = self.outstanding.keys().find(|attempt| attempt.flight == *flight);
-                let fine = running
-                    .is_none_or(|id| self.opened.contains(flight) || self.called_back.contains(id));
-                assert!(fine, "{running:?} runs for nobody");
+                let mut running = self.outstanding.keys().filter(|id| id.flight == *flight);
+                let idle = running.find(|id| !self.called_back.contains(id));
+                let fine = idle.is_none() || self.opened.contains(flight);
+                assert!(fine, "{idle:?} runs for nobody");
             }
         }
     }
@@ -158,6 +186,12 @@ impl Demand {
             let fine = caller.answers == 1 || (caller.cancelled && caller.answers == 0);
             assert!(fine, "{ticket:?} has {} answers", caller.answers);
         }
+    }
+
+    /// How many of the calls from this one on had a good answer, and how many there were.
+    pub(crate) fn good_from(&self, first: Ticket) -> (usize, usize) {
+        let late = self.tickets.range(first..).map(|(_, caller)| caller);
+        (late.clone().filter(|caller| caller.good).count(), late.count())
     }
 
     fn cancel(&mut self, ticket: Ticket, reach: &mut Reach) {
@@ -184,10 +218,12 @@ impl Demand {
         onward: Option<&Target>,
         reach: &mut Reach,
     ) {
-        if self.outstanding.remove(&id).is_none() || !self.live.contains(&id.flight) {
+        let is_over = !self.live.contains(&id.flight) || self.called_back.contains(&id);
+        if self.outstanding.remove(&id).is_none() || is_over {
             return;
         }
         let Some(flight) = self.flights.get_mut(&id.flight) else { return };
+        flight.race.end(id.n, verdict, reach);
         match (verdict, onward) {
             (Verdict::Done(_), Some(target)) => {
                 (flight.target, flight.tries, flight.has_result) = (target.clone(), 0, false);
@@ -195,7 +231,12 @@ impl Demand {
                 reach.hit(Mark::Redirect);
             }
             (Verdict::Done(_) | Verdict::RetryAt(_), _) => flight.has_result = true,
-            (Verdict::Refused(_), _) => flight.tries -= 1,
+            (Verdict::Refused(refusal), _) => {
+                flight.tries -= 1;
+                if refusal.gate == Gate::Probe {
+                    self.awaiting.insert(id.flight);
+                }
+            }
         }
     }
 
@@ -214,6 +255,7 @@ impl Demand {
             n: 0,
             tries: 0,
             has_result: false,
+            race: Race::default(),
             redirected: false,
             stage: Stage::Queued,
             turns: None,
@@ -234,7 +276,7 @@ impl Demand {
     fn dispatch(&mut self, now: Instant, target: &Target, offer: &Offer, reach: &mut Reach) {
         let id = offer.attempt.flight;
         assert!(self.live.contains(&id), "nothing is sent for nobody");
-        assert!(!self.outstanding.keys().any(|other| other.flight == id), "one attempt at a time");
+        self.check_beside(offer);
         let lane_max = self.ceilings.get(&target.lane).copied().unwrap_or(1);
         assert!(self.running(&target.lane) < lane_max, "{} is full", target.lane);
         assert!((self.outstanding.len() as u64) < u64::from(self.global), "all slots are taken");
@@ -246,7 +288,11 @@ impl Demand {
         assert_eq!((offer.attempt.n, offer.resend), (flight.n + 1, flight.tries));
         flight.n += 1;
         flight.tries += 1;
+        flight.race.begin(offer);
+        assert!(!flight.streams || offer.beside.is_none(), "a stream is not hedged");
         flight.turns = None;
+        reach.hit_if(Mark::AwaitedAskedAgain, self.awaiting.remove(&id));
+        self.network.send(now, offer.attempt, &target.lane, reach);
         let outstanding = Outstanding { target: target.clone(), lane_max, global_max: self.global };
         self.outstanding.insert(offer.attempt, outstanding);
         let rank = rank(&self.flights[&id], &self.tickets);
@@ -257,6 +303,7 @@ impl Demand {
                 continue;
             }
             let Some((bound, seen)) = &mut flight.turns else { continue };
+            assert_eq!(offer.beside, None, "a hedge goes before nobody: {other:?} waits");
             let own = flight.waiters.iter().map(|ticket| self.tickets[ticket].spec.priority).max();
             passed_over |= own > Some(rank);
             *seen += u64::from(own < Some(rank));
@@ -284,6 +331,7 @@ impl Demand {
             return;
         };
         assert!(flight.waiters.remove(&ticket), "{ticket:?} did not wait for {id:?}");
+        caller.good = matches!(answer, Answer::Arrived(_, Finality::Settled));
         match answer {
             Answer::Arrived(_, finality) => {
                 assert!(flight.has_result, "nothing has arrived: {finality:?}");
@@ -336,6 +384,7 @@ fn mark_refusal(flight: &Flight, kind: ErrorKind, left: Duration, reach: &mut Re
             if flight.redirected { Mark::RedirectRefused } else { Mark::CircuitRefused },
         ),
         (ErrorKind::RateLimited, Mark::PacedBeyondDeadline),
+        (ErrorKind::DeviceOffline, Mark::OfflineRefused),
         (ErrorKind::QueueFull, if was_shed { Mark::Shed } else { Mark::QueueFull }),
     ];
     let mark = marks.into_iter().find(|(known, _)| *known == kind).map(|(_, mark)| mark);

@@ -16,11 +16,13 @@
 mod breakers;
 mod demand;
 mod log;
+mod pacing;
 mod plan;
 mod reach;
 mod supply;
 mod traffic;
 mod upstream;
+mod wire;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

@@ -3,12 +3,17 @@
 use std::time::Duration;
 
 use spillgate_core::backoff::{BackoffOptions, Jitter};
-use spillgate_core::breaker::options::{BreakerKind, BreakerOptions};
+use spillgate_core::breaker::options::{
+    BreakerKind, BreakerOptions, HalfOpen, Ignored, SlowCalls, SlowCount,
+};
 use spillgate_core::budget::BudgetOptions;
 use spillgate_core::call::{
-    BreakerUse, CallSpec, FlightKey, HostKey, Priority, Repeat, Target, Ticket,
+    BreakerUse, CallSpec, CallerKey, FlightKey, HedgeDelay, HedgeUse, HostKey, Priority, Repeat,
+    Target, Ticket,
 };
-use spillgate_core::limit::LimitOptions;
+use spillgate_core::event::BreakerMode;
+use spillgate_core::hedge::HedgeOptions;
+use spillgate_core::limit::{LimitKind, LimitOptions};
 use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
 use spillgate_core::rng::Rng;
@@ -54,6 +59,7 @@ pub(crate) struct Wish {
     pub(crate) attempts_max: Option<u32>,
     pub(crate) breaker: BreakerUse,
     pub(crate) stream: bool,
+    pub(crate) hedge: HedgeUse,
     pub(crate) cancel_after: Option<u64>,
 }
 
@@ -109,6 +115,10 @@ impl Plan {
         };
         let bypasses = key.is_none() && chance(rng, 0.05);
         let breaker = if bypasses { BreakerUse::Bypassed } else { BreakerUse::Guarded };
+        let stream = key.is_none() && chance(rng, 0.15);
+        let soon = HedgeUse::after(Duration::from_millis(30));
+        let wished = pick(rng, &[HedgeUse::ByPolicy, HedgeUse::ByPolicy, HedgeUse::off(), soon]);
+        let hedge = if key.is_none() { wished } else { HedgeUse::ByPolicy };
         Wish {
             target,
             priority: Priority::ALL[usize::try_from(rng.below(4)).unwrap_or(0)],
@@ -117,7 +127,8 @@ impl Plan {
             repeat,
             attempts_max: (key.is_none() && chance(rng, 0.2)).then(|| pick(rng, &[1, 2, 6])),
             breaker,
-            stream: key.is_none() && chance(rng, 0.15),
+            stream,
+            hedge: if stream { HedgeUse::off() } else { hedge },
             cancel_after: chance(rng, 0.2).then(|| rng.below(3 * SECOND)),
         }
     }
@@ -135,6 +146,7 @@ impl Wish {
             attempts_max: None,
             breaker: BreakerUse::Guarded,
             stream: false,
+            hedge: HedgeUse::ByPolicy,
             cancel_after: None,
         }
     }
@@ -144,12 +156,14 @@ impl Wish {
             ticket,
             target: self.target.clone(),
             priority: self.priority,
+            caller: CallerKey(ticket.0 % 3),
             deadline,
             key: self.key.map(|byte| FlightKey([byte; 32])),
             repeat: self.repeat,
             attempts_max: self.attempts_max,
             timeout: None,
             breaker: self.breaker,
+            hedge: self.hedge,
         }
     }
 }
@@ -157,9 +171,14 @@ impl Wish {
 pub(crate) fn target(lane: usize, kind: u64) -> Target {
     let host = lane_key(lane);
     match kind {
-        0 if lane < 2 => Target { lane: host, keeper: SHARED.into(), scope: SHARED.into() },
-        1 => Target { scope: format!("{host} /route").into(), keeper: host.clone(), lane: host },
-        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host },
+        0 if lane < 2 => {
+            Target { lane: host, keeper: SHARED.into(), scope: SHARED.into(), class: None }
+        }
+        1 => {
+            let scope = format!("{host} /route").into();
+            Target { scope, keeper: host.clone(), lane: host, class: None }
+        }
+        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host, class: None },
     }
 }
 
@@ -168,18 +187,29 @@ pub(crate) fn lane_key(lane: usize) -> HostKey {
 }
 
 pub(crate) fn breaker(rng: &mut Rng) -> BreakerOptions {
-    let kind = pick(rng, &[BreakerKind::Consecutive, BreakerKind::Consecutive, BreakerKind::Rate]);
+    let kinds = [BreakerKind::Consecutive, BreakerKind::Rate, BreakerKind::Hybrid];
+    let limit = Duration::from_millis(pick(rng, &[200, 600]));
+    let counted = pick(rng, &[SlowCount::AtItsEnd, SlowCount::InFlight]);
+    let slow = Some(SlowCalls { limit, rate: pick(rng, &[0.2, 0.5]), counted });
+    let shadow = chance(rng, 0.1);
+    let ignored = pick(rng, &[Ignored::Status(500), Ignored::Status(503)]);
     BreakerOptions {
-        kind,
+        kind: pick(rng, &kinds),
         failure_threshold: pick(rng, &[1, 3, 5]),
         success_threshold: pick(rng, &[1, 1, 3]),
-        min_calls: pick(rng, &[4, 10]),
+        min_calls: pick(rng, &[2, 4, 10]),
+        window_calls: pick(rng, &[None, None, Some(RING_CALLS)]),
+        slow: slow.filter(|_| chance(rng, 0.6)),
         reset_timeout: Duration::from_millis(pick(rng, &[200, 1_000, 3_000])),
         reset_growth: pick(rng, &[1.0, 2.0]),
         reset_timeout_max: Duration::from_secs(6),
         reset_jitter: pick(rng, &[0.0, 0.2]),
         probes_max: pick(rng, &[1, 1, 2]),
         probe_lease: Duration::from_millis(pick(rng, &[300, 1_000, 5_000])),
+        half_open: pick(rng, &[HalfOpen::FailFast, HalfOpen::Queue]),
+        ramp: Duration::from_millis(pick(rng, &[0, 0, 2_000, 10_000])),
+        mode: if shadow { BreakerMode::Shadow } else { BreakerMode::Enforcing },
+        ignore: chance(rng, 0.1).then_some(ignored).into_iter().collect(),
         ..BreakerOptions::default()
     }
 }
@@ -205,10 +235,23 @@ fn policy(rng: &mut Rng) -> HostPolicy {
         },
         breaker: breaker(rng),
         concurrency: pick(rng, &[1, 2, 6]),
-        limit: pick(rng, &[LimitOptions::fixed(), LimitOptions::default()]),
+        hedge: hedge(rng),
+        limit: LimitOptions {
+            kind: pick(rng, &[LimitKind::Fixed, LimitKind::Vegas, LimitKind::Aimd]),
+            floor: pick(rng, &[0, 1, 1, 2]),
+        },
         rate: pick(rng, &[None, None, Some(RateOptions { per_second: 20.0, burst: 3 })]),
         ..HostPolicy::default()
     }
+}
+
+/// Off, or so eager that the few calls of a run earn some.
+fn hedge(rng: &mut Rng) -> Option<HedgeOptions> {
+    let delay = HedgeDelay::Fixed(Duration::from_millis(pick(rng, &[20, 100, 400])));
+    let delay = pick(rng, &[delay, delay, HedgeDelay::LiveP95]);
+    let (ratio, busy_max) = (pick(rng, &[0.1, 0.5]), pick(rng, &[0.7, 1.0]));
+    let options = HedgeOptions { delay, ratio, busy_max, ..HedgeOptions::default() };
+    pick(rng, &[None, Some(options), Some(options)])
 }
 
 /// One of these.
@@ -221,4 +264,6 @@ pub(crate) fn chance(rng: &mut Rng, share: f64) -> bool {
     rng.unit() < share
 }
 
+/// The calls of a window over calls.
+pub(crate) const RING_CALLS: u32 = 8;
 pub(crate) const SHARED: &str = "shared";

@@ -74,6 +74,32 @@ marks! {
     LessUrgentShare,
     AttemptTimeout,
     NeverSent,
+    HedgeSent,
+    HedgeRefused,
+    HedgeWon,
+    HedgeLost,
+    BothFailed,
+    SavedByTwin,
+    HybridStreakTripped,
+    HybridRateTripped,
+    RingTripped,
+    SlowTripped,
+    SlowInFlightTripped,
+    ShadowOpened,
+    ShadowPassed,
+    RampRefused,
+    ProbeAwaited,
+    AwaitedAskedAgain,
+    RecordedElsewhere,
+    QuotaPaced,
+    LaneDropped,
+    LaneMetAgain,
+    OfflineProbe,
+    OfflineProbeFailed,
+    OfflineRefused,
+    OfflineKept,
+    BackOnline,
+    Goodput,
 }
 
 /// How often each mark was reached.
@@ -96,9 +122,10 @@ impl Reach {
     /// An answer came for this reason.
     pub(crate) fn arrived(&mut self, finality: Finality) {
         match finality {
-            Finality::Settled | Finality::DeviceOffline => {}
+            Finality::Settled => {}
+            Finality::DeviceOffline => self.hit(Mark::OfflineKept),
             Finality::AttemptsSpent => self.hit(Mark::AttemptsSpent),
-            Finality::NotRepeatable => self.hit(Mark::NotRepeatable),
+            Finality::NotRepeatable | Finality::BodyGone => self.hit(Mark::NotRepeatable),
             Finality::BudgetSpent => self.hit(Mark::BudgetRefused),
             Finality::DeadlineNear { .. } => self.hit(Mark::DeadlineNear),
             Finality::CircuitOpen => self.hit(Mark::SleeperWoken),

@@ -1,20 +1,21 @@
 //! The oracle beside the hosts: what may be on the wire, what a retry costs, what a server asked.
 
+mod hedges;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::breaker::Breaker;
 use spillgate_core::call::{AttemptId, BreakerUse, FlightId, HostKey, Repeat, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerState};
-use spillgate_core::host::{Host, Input, Order};
+use spillgate_core::host::{Host, Input};
 use spillgate_core::outcome::{Evidence, Exposure, Outcome};
-use spillgate_core::pace::HOLD_MAX;
 use spillgate_core::policy::HostPolicy;
-use spillgate_core::verdict::{AbortCause, Cost, Finality, Gate, Offer, Verdict};
+use spillgate_core::verdict::{AbortCause, Cost, Finality, Gate, Offer, Refusal, Verdict};
 
-use crate::breakers::Model;
+use crate::breakers::{Breakers, Heard};
 use crate::demand::Demand;
+use crate::pacing::Pacing;
 use crate::reach::{Mark, Reach};
 use crate::upstream::Attempt;
 
@@ -31,17 +32,22 @@ struct Keeper {
     policy: HostPolicy,
     /// Its slots, below the ceiling of its policy.
     limit: u32,
-    breakers: BTreeMap<ScopeKey, Model>,
-    configured: BTreeSet<ScopeKey>,
+    breakers: Breakers,
+    pacing: Pacing,
     offers: BTreeMap<AttemptId, Offer>,
     /// Started and not yet settled, with what the host knows of why they were called back.
     running: BTreeMap<AttemptId, Option<AbortCause>>,
     /// Settled or refused: what is still to be reported is removed as it is.
     judged: BTreeMap<AttemptId, (Evidence, Option<AbortCause>)>,
     aborted: BTreeSet<AttemptId>,
-    hold: Option<Instant>,
+    /// What settled in this turn says of this machine, not of the host.
+    is_device_class: bool,
+    tokens: f64,
     successes: u32,
     paid: u32,
+    /// First attempts, and what ran beside some of them.
+    firsts: u32,
+    hedges: u32,
 }
 
 /// What is known of a flight's attempts since its last redirect.
@@ -69,7 +75,6 @@ impl Supply {
         reach: &mut Reach,
     ) {
         let keeper = &mut self.keepers[host];
-        keeper.breakers.values_mut().for_each(|model| model.expect_wake(now));
         match input {
             Input::Offer(offer) => {
                 keeper.offers.entry(offer.attempt).or_insert_with(|| offer.clone());
@@ -78,12 +83,12 @@ impl Supply {
                 let Some(cause) = keeper.running.remove(attempt) else { return };
                 let evidence = keeper.settle(now, &attempts[attempt], (cause, evidence), reach);
                 keeper.judged.insert(*attempt, (evidence, cause));
-                if let Some(model) = keeper.breakers.get_mut(&attempts[attempt].scope) {
-                    model.forget_probe(*attempt);
-                }
+                keeper.breakers.hear(Heard::Settled(*attempt, evidence));
                 let hop = self.hops.entry(attempt.flight).or_default();
-                hop.last = Some(evidence.exposure);
-                hop.not_before = evidence.hint.filter(|hint| *hint > now);
+                if hop.hops == attempts[attempt].hop {
+                    hop.last = Some(evidence.exposure);
+                    hop.not_before = hop.not_before.max(evidence.hint);
+                }
             }
             Input::Abort { attempt, cause } => {
                 keeper.aborted.insert(*attempt);
@@ -93,10 +98,16 @@ impl Supply {
                 reach.hit_if(Mark::AbortInTransit, !keeper.running.contains_key(attempt));
             }
             Input::Command(command) => {
-                keeper.order(now, &command.scope, &command.order, reach);
+                let order = command.order.clone();
+                keeper.breakers.hear(Heard::Ordered(command.scope.clone(), order));
             }
-            Input::Reload(policy) => keeper.reload(policy, reach),
-            Input::Wake => {}
+            Input::Reload(policy) => {
+                keeper.policy = HostPolicy::clone(policy);
+                keeper.breakers.hear(Heard::Reloaded(policy.breaker.clone()));
+            }
+            Input::Wake => keeper.breakers.hear(Heard::Wake),
+            // No world forgets a host.
+            Input::Resume(..) => {}
         }
     }
 
@@ -104,7 +115,7 @@ impl Supply {
         self.keepers[host].offers.get(&id).expect("what starts was offered").clone()
     }
 
-    /// A host starts an attempt: whether it may. Returns the breaker's epoch.
+    /// A host starts an attempt: whether it may.
     pub(crate) fn start(
         &mut self,
         now: Instant,
@@ -112,13 +123,13 @@ impl Supply {
         offer: &Offer,
         probe: bool,
         reach: &mut Reach,
-    ) -> u64 {
+    ) {
         let keeper = &mut self.keepers[host];
         let id = offer.attempt;
         assert!(!keeper.aborted.contains(&id), "{id:?} starts after its cancellation");
         assert!(now < offer.deadline, "{id:?} starts after its deadline");
         assert!(now + offer.useful_min <= offer.deadline, "{id:?} starts too late to be of use");
-        assert!(keeper.hold.is_none_or(|until| until <= now), "the server asked to be left alone");
+        keeper.pacing.start(now, &offer.scope, keeper.policy.rate);
         assert!(keeper.running.insert(id, None).is_none(), "{id:?} starts once");
         let slots = keeper.own_slots();
         let lends = offer.lane == keeper.key;
@@ -129,7 +140,11 @@ impl Supply {
         assert!(hop.starts <= attempts_max.max(1), "{id:?} is one attempt too many");
         assert!(hop.not_before.is_none_or(|at| at <= now), "{id:?} starts before Retry-After");
         match (hop.last, offer.repeat) {
-            (None, _) => assert_eq!((offer.cost, hop.starts), (Cost::Free, 1)),
+            _ if offer.beside.is_some() => keeper.start_hedge(offer, probe, reach),
+            (None, _) => {
+                assert_eq!((offer.cost, hop.starts), (Cost::Free, 1));
+                keeper.firsts += 1;
+            }
             (Some(Exposure::MaybeSent), Repeat::Always) => {
                 keeper.paid += 1;
                 reach.hit(Mark::Retry);
@@ -144,9 +159,8 @@ impl Supply {
             BreakerUse::Bypassed => {
                 reach.hit(Mark::Bypassed);
                 assert!(!probe, "who bypasses does not probe");
-                0
             }
-            BreakerUse::Guarded => keeper.model(&offer.scope).start(now, id, probe),
+            BreakerUse::Guarded => keeper.breakers.start(now, (id, &offer.scope), probe, reach),
         }
     }
 
@@ -165,7 +179,7 @@ impl Supply {
         match verdict {
             Verdict::Refused(refusal) => {
                 assert!(evidence.is_none() && !keeper.running.contains_key(&id), "{id:?} was sent");
-                keeper.refusal(now, &offer, refusal.gate, reach);
+                keeper.refusal(now, &offer, refusal, reach);
             }
             Verdict::RetryAt(retry) => {
                 let (evidence, cause) = evidence.expect("it is judged by what it brought");
@@ -194,42 +208,40 @@ impl Supply {
     }
 
     /// A breaker says that it changed.
-    pub(crate) fn event(
-        &mut self,
-        now: Instant,
-        host: usize,
-        event: &BreakerEvent,
-        reach: &mut Reach,
-    ) {
-        self.keepers[host].model(&event.scope).event(now, event, reach);
+    pub(crate) fn event(&mut self, host: usize, event: &BreakerEvent, reach: &mut Reach) {
+        let keeper = &mut self.keepers[host];
+        let trips = event.to == BreakerState::Open;
+        assert!(!(trips && keeper.is_device_class), "no host is to blame for this machine");
+        keeper.breakers.event(event, reach);
     }
 
     /// A host moves its limit.
     pub(crate) fn limit(&mut self, host: usize, slots_max: u32, reach: &mut Reach) {
         let keeper = &mut self.keepers[host];
-        assert!(slots_max >= 1 && slots_max <= keeper.policy.concurrency, "{slots_max} slots");
+        let ceiling = keeper.policy.concurrency;
+        let floor = keeper.policy.limit.floor.clamp(1, ceiling);
+        assert!((floor..=ceiling).contains(&slots_max), "{slots_max} slots");
         reach.hit_if(Mark::LimitLowered, slots_max < keeper.limit);
         reach.hit_if(Mark::LimitRaised, slots_max > keeper.limit);
         keeper.limit = slots_max;
     }
 
     /// A host has done all it wanted for now.
-    pub(crate) fn rest(&mut self, now: Instant, index: usize, host: &Host) {
+    pub(crate) fn rest(&mut self, now: Instant, index: usize, host: &Host, reach: &mut Reach) {
         let keeper = &mut self.keepers[index];
         assert_eq!(host.slots().taken() as usize, keeper.own_slots(), "slots of the host");
         assert!(keeper.judged.is_empty(), "what settles is judged in the same turn");
-        for (scope, model) in &mut keeper.breakers {
-            let known = host.scopes().breaker(scope);
-            let state = known.map_or(BreakerState::Closed, Breaker::state);
-            model.check(now, state);
-        }
+        let tokens = std::mem::replace(&mut keeper.tokens, host.tokens()).to_bits();
+        let is_unpaid = tokens == host.tokens().to_bits();
+        assert!(is_unpaid || !keeper.is_device_class, "the device's failures cost nothing");
+        keeper.is_device_class = false;
+        keeper.breakers.rest(now, host.scopes(), reach);
     }
 
-    /// Scopes that an operator holds, or has configured to stay as they are.
-    pub(crate) fn forced(&self) -> Vec<(usize, ScopeKey)> {
+    /// Scopes that an operator held at some time.
+    pub(crate) fn held(&self) -> Vec<(usize, ScopeKey)> {
         let all = self.keepers.iter().enumerate();
-        all.flat_map(|(n, keeper)| keeper.breakers.keys().map(move |scope| (n, scope.clone())))
-            .filter(|(n, scope)| self.keepers[*n].breakers[scope].is_forced())
+        all.flat_map(|(n, keeper)| keeper.breakers.held().map(move |scope| (n, scope.clone())))
             .collect()
     }
 }
@@ -239,22 +251,20 @@ impl Keeper {
         Self {
             key,
             limit: policy.concurrency,
+            breakers: Breakers::new(policy.breaker.clone()),
+            pacing: Pacing::default(),
+            is_device_class: false,
+            tokens: policy.retry.budget.initial.min(policy.retry.budget.cap),
             policy,
-            breakers: BTreeMap::new(),
-            configured: BTreeSet::new(),
             offers: BTreeMap::new(),
             running: BTreeMap::new(),
             judged: BTreeMap::new(),
             aborted: BTreeSet::new(),
-            hold: None,
             successes: 0,
             paid: 0,
+            firsts: 0,
+            hedges: 0,
         }
-    }
-
-    fn model(&mut self, scope: &ScopeKey) -> &mut Model {
-        let options = &self.policy.breaker;
-        self.breakers.entry(scope.clone()).or_insert_with(|| Model::new(options.clone()))
     }
 
     fn own_slots(&self) -> usize {
@@ -272,20 +282,17 @@ impl Keeper {
         let mut evidence = *evidence;
         let cancelled = evidence.kind == Some(ErrorKind::Cancelled);
         if cancelled && cause == Some(AbortCause::Deadline) {
-            evidence.outcome = Outcome::Failure;
+            let late = Evidence::of_error(ErrorKind::DeadlineExceeded, evidence.exposure);
+            evidence = Evidence { took: evidence.took, ..late };
         }
         if evidence.outcome == Outcome::Success {
             self.successes += 1;
         }
-        if let (Some(hint), Some(429 | 503)) = (evidence.hint, evidence.status) {
-            let until = hint.min(now + HOLD_MAX);
-            self.hold = self.hold.max(Some(until));
-        }
+        let of_scope = |id: &&AttemptId| self.offers[*id].scope == attempt.scope;
+        let others = self.running.keys().filter(of_scope).count();
+        self.pacing.learn(now, &attempt.scope, &evidence, others);
+        self.is_device_class = evidence.kind == Some(ErrorKind::DeviceOffline);
         reach.hit_if(Mark::NeverSent, evidence.exposure == Exposure::NeverSent);
-        if attempt.breaker == BreakerUse::Guarded {
-            let (epoch, probe) = (attempt.epoch, attempt.probe);
-            self.model(&attempt.scope).settle(now, (epoch, probe), evidence.outcome, reach);
-        }
         evidence
     }
 
@@ -295,42 +302,29 @@ impl Keeper {
         assert!(f64::from(self.paid) <= bound + 1e-6, "{} retries, bound {bound}", self.paid);
     }
 
-    fn refusal(&mut self, now: Instant, offer: &Offer, gate: Gate, reach: &mut Reach) {
-        match gate {
+    fn refusal(&mut self, now: Instant, offer: &Offer, refusal: Refusal, reach: &mut Reach) {
+        match refusal.gate {
             Gate::Deadline => {
                 let useful = offer.useful_min.max(offer.useful_max);
                 assert!(now + useful >= offer.deadline, "it was in time");
             }
-            Gate::Pace => {
-                assert!(self.hold > Some(now), "nobody asked for it");
-                reach.hit(Mark::Paced);
-            }
+            Gate::Pace => self.pacing.paced(now, &offer.scope, reach),
             Gate::Slot => {
                 assert!(self.own_slots() >= self.limit as usize, "a slot was free");
                 reach.hit(Mark::SlotGate);
             }
             Gate::Rate => {
-                assert!(self.policy.rate.is_some(), "nobody set a rate");
+                self.pacing.rated(now, self.policy.rate);
                 reach.hit(Mark::RateGate);
             }
             Gate::Device => panic!("no host knows of the network"),
+            Gate::Hedge => {
+                assert!(offer.beside.is_some(), "only a hedge is refused as one");
+                reach.hit(Mark::HedgeRefused);
+            }
             Gate::Budget => reach.hit(Mark::BudgetGate),
-            Gate::Breaker | Gate::Probe => self.model(&offer.scope).refusal(now, reach),
-        }
-    }
-
-    fn order(&mut self, now: Instant, scope: &ScopeKey, order: &Order, reach: &mut Reach) {
-        if let Order::Configure(_) = order {
-            self.configured.insert(scope.clone());
-        }
-        self.model(scope).order(now, order, reach);
-    }
-
-    fn reload(&mut self, policy: &HostPolicy, reach: &mut Reach) {
-        self.policy = policy.clone();
-        for (scope, model) in &mut self.breakers {
-            if !self.configured.contains(scope) {
-                model.configure(&policy.breaker, reach);
+            Gate::Breaker | Gate::Probe => {
+                self.breakers.refusal(now, &offer.scope, refusal, reach);
             }
         }
     }

@@ -1,16 +1,17 @@
 //! What callers and operators do, and how a run ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use spillgate_core::breaker::Breaker;
 use spillgate_core::breaker::options::BreakerOptions;
 use spillgate_core::call::{ScopeKey, Ticket};
 use spillgate_core::coordinator::port::Input;
-use spillgate_core::event::BreakerState;
 use spillgate_core::host::{self, Command, Order};
+use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::HostPolicy;
 use spillgate_core::rng::Rng;
 
-use crate::plan::{self, Ending, Wish, chance, lane_key, pick, target};
+use crate::plan::{self, Ending, RING_CALLS, Wish, chance, lane_key, pick, target};
 use crate::reach::Mark;
 use crate::upstream::WEATHERS;
 use crate::world::{Event, MS, Message, Node, SECOND, World};
@@ -45,6 +46,12 @@ impl World {
             let (at, what) = (self.rng.below(FAULTY), self.rng.next_u64());
             self.schedule(at, Event::Operate(what));
         }
+        if chance(&mut self.rng, 0.5) {
+            let from = self.rng.below(FAULTY);
+            let until = from + self.rng.below(9 * SECOND);
+            self.schedule(from, Event::Network(true));
+            self.schedule(until, Event::Network(false));
+        }
         self.schedule(FAULTY + 30 * SECOND, Event::Finish);
         if self.plan.ending != Ending::AtRest {
             let at = FAULTY / 2 + self.rng.below(FAULTY / 2);
@@ -73,7 +80,7 @@ impl World {
         let keeper = pick(&mut rng, &(0..self.hosts.len()).collect::<Vec<_>>());
         let scope = self.plan.keepers()[keeper].clone();
         let soon = self.instant() + Duration::from_millis(500 + rng.below(4_000));
-        let order = match rng.below(21) {
+        let order = match rng.below(26) {
             0 => Order::ForceOpen(Some(soon)),
             1 => Order::ForceOpen(None),
             2 => Order::ForceClosed,
@@ -86,6 +93,8 @@ impl World {
                 let link = (Node::Operator, Node::Coordinator);
                 return self.send(link, &Message::ToCoordinator(input));
             }
+            7..10 => Order::Record(Evidence::of_status(pick(&mut rng, &[200, 503, 429]), None)),
+            10 | 11 => return self.drop_lane(keeper),
             _ => return self.reload(keeper, &mut rng),
         };
         self.order(keeper, scope, order);
@@ -106,6 +115,16 @@ impl World {
         }
     }
 
+    fn drop_lane(&mut self, keeper: usize) {
+        if keeper < self.plan.lanes {
+            let lane = lane_key(keeper);
+            let is_idle = self.coordinator.queue().running(&lane) == 0
+                && self.coordinator.queue().depth(&lane) == [0; 4];
+            self.reach.hit_if(Mark::LaneDropped, is_idle);
+            self.tell_coordinator(Input::DropLane(lane));
+        }
+    }
+
     fn order(&mut self, keeper: usize, scope: ScopeKey, order: Order) {
         let command = host::Input::Command(Command { scope, order });
         self.send((Node::Operator, Node::Host(keeper)), &Message::ToHost(keeper, command));
@@ -118,16 +137,19 @@ impl World {
         let later = held.map_or(0, |until| u64::try_from((until - now).as_micros()).unwrap_or(0));
         if self.faults {
             self.faults = false;
-            self.reset_what_is_forced();
+            self.reset_what_was_held();
             return self.schedule(self.now + later + SECOND, Event::Finish);
         }
-        let well = self.hosts.iter().all(|host| host.is_idle(now) || is_configured(host));
-        let closed = self.hosts.iter().flat_map(|host| host.scopes().iter());
-        let closed = closed.filter(|breaker| breaker.state() != BreakerState::Closed).count() == 0;
-        if (well && closed && self.coordinator.is_idle()) || self.plan.ending != Ending::AtRest {
+        let well = self.hosts.iter().all(|host| is_well(now, host));
+        if self.plan.ending != Ending::AtRest || self.healed.is_some() {
             return;
         }
-        assert!(self.now < 4_000 * SECOND, "faults are off, and a breaker stays open");
+        // A window over calls forgets by calls alone.
+        if well && self.coordinator.is_idle() && self.rounds >= RING_CALLS {
+            return self.prove_goodput();
+        }
+        assert!(self.now < 4_000 * SECOND, "faults are off, and a host does not heal");
+        self.rounds += 1;
         let everywhere = (0..self.plan.lanes).flat_map(|lane| (0..3).map(move |kind| (lane, kind)));
         let mut at = self.now;
         for (lane, kind) in everywhere {
@@ -138,8 +160,18 @@ impl World {
         self.schedule(at + SECOND, Event::Finish);
     }
 
-    fn reset_what_is_forced(&mut self) {
-        for (keeper, scope) in self.supply.forced() {
+    /// All is well: from here on calls must succeed.
+    fn prove_goodput(&mut self) {
+        self.healed = Some(Ticket(self.tickets + 1));
+        for n in 0..CALLS_AFTER {
+            let lane = usize::try_from(n).unwrap_or(0) % self.plan.lanes;
+            let wish = Wish::plain(target(lane, n % 3));
+            self.schedule(self.now + n * 100 * MS, Event::Call(Box::new(wish)));
+        }
+    }
+
+    fn reset_what_was_held(&mut self) {
+        for (keeper, scope) in self.supply.held() {
             self.order(keeper, scope, Order::Reset);
         }
     }
@@ -155,18 +187,24 @@ impl World {
             assert_eq!(host.held_until(now), None, "holds have ended");
         }
         if self.plan.ending == Ending::AtRest {
-            let open = self.hosts.iter().flat_map(|host| host.scopes().iter());
-            let open = open.filter(|breaker| breaker.state() != BreakerState::Closed).count();
-            assert_eq!(open, 0, "all is well, so all breakers are closed");
+            let well = self.hosts.iter().all(|host| is_well(now, host));
+            assert!(well, "all is well, so all breakers are closed");
+            let first = self.healed.expect("its goodput is proven");
+            let (good, all) = self.demand.good_from(first);
+            assert!(all as u64 == CALLS_AFTER && good * 100 >= all * 99, "{good} of {all} succeed");
+            self.reach.hit(Mark::Goodput);
         }
         self.reach.hit_if(Mark::Closed, self.plan.ending == Ending::Close);
     }
 }
 
-/// A host with breakers of its own options is never forgotten, however idle.
-fn is_configured(host: &host::Host) -> bool {
-    !host.scopes().is_forgettable() && host.slots().taken() == 0
+/// Whether nothing is left of what a host went through.
+fn is_well(now: Instant, host: &host::Host) -> bool {
+    let is_plain = host.scopes().iter().all(Breaker::is_plain);
+    is_plain && host.slots().taken() == 0 && host.held_until(now).is_none()
 }
 
 /// How long the faults last.
 const FAULTY: u64 = 30 * SECOND;
+/// Calls that must succeed once all has healed.
+const CALLS_AFTER: u64 = 200;

@@ -1,10 +1,11 @@
 //! The modelled upstreams: what an attempt meets there, and what it brings home.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{BreakerUse, ScopeKey, Target};
+use spillgate_core::call::{ScopeKey, Target};
 use spillgate_core::outcome::{Evidence, Exposure};
+use spillgate_core::quota::Quota;
 use spillgate_core::rng::Rng;
 
 use crate::plan::{chance, pick};
@@ -24,9 +25,10 @@ pub(crate) enum Weather {
     Offline,
     Redirecting,
     Declining,
+    Metered,
 }
 
-pub(crate) const WEATHERS: [Weather; 11] = [
+pub(crate) const WEATHERS: [Weather; 12] = [
     Weather::Healthy,
     Weather::Flaky,
     Weather::Dead,
@@ -38,13 +40,25 @@ pub(crate) const WEATHERS: [Weather; 11] = [
     Weather::Offline,
     Weather::Redirecting,
     Weather::Declining,
+    Weather::Metered,
 ];
 
 /// What an attempt will come to, if nobody calls it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    Status { code: u16, retry_after: Option<u64> },
-    Error { kind: ErrorKind, exposure: Exposure },
+    Status {
+        code: u16,
+        retry_after: Option<u64>,
+    },
+    /// A good answer that tells what is left of a quota, and for how long.
+    Metered {
+        remaining: u64,
+        reset: u64,
+    },
+    Error {
+        kind: ErrorKind,
+        exposure: Exposure,
+    },
 }
 
 /// One attempt on the wire, as the world sees it.
@@ -53,10 +67,6 @@ pub(crate) struct Attempt {
     pub(crate) target: Target,
     pub(crate) keeper: usize,
     pub(crate) scope: ScopeKey,
-    pub(crate) breaker: BreakerUse,
-    /// The epoch of its breaker, by the model's count.
-    pub(crate) epoch: u64,
-    pub(crate) probe: bool,
     pub(crate) fate: Fate,
     pub(crate) began: u64,
     pub(crate) ends_at: u64,
@@ -64,6 +74,8 @@ pub(crate) struct Attempt {
     /// Whether its connection is gone and its end is reported.
     pub(crate) settled: bool,
     pub(crate) onward: Option<Target>,
+    /// How many redirects its flight had followed.
+    pub(crate) hop: u32,
 }
 
 impl Weather {
@@ -90,6 +102,10 @@ impl Weather {
             Self::Offline => (MS, never(ErrorKind::DeviceOffline)),
             Self::Redirecting => (quick, Fate::status(pick(rng, &[307, 307, 200]))),
             Self::Declining => (quick, Fate::status(pick(rng, &[404, 404, 500]))),
+            Self::Metered => {
+                let reset = pick(rng, &[300 * MS, 2 * SECOND, 90 * SECOND]);
+                (quick, Fate::Metered { remaining: pick(rng, &[0, 2, 5]), reset })
+            }
         }
     }
 }
@@ -112,9 +128,21 @@ impl Fate {
         matches!(self, Self::Status { code: 300..=399, .. })
     }
 
+    pub(crate) fn error(self) -> Option<ErrorKind> {
+        match self {
+            Self::Status { .. } | Self::Metered { .. } => None,
+            Self::Error { kind, .. } => Some(kind),
+        }
+    }
+
     pub(crate) fn evidence(self, at: impl Fn(u64) -> Instant) -> Evidence {
         match self {
             Self::Status { code, retry_after } => Evidence::of_status(code, retry_after.map(at)),
+            Self::Metered { remaining, reset } => {
+                let reset = Duration::from_micros(reset);
+                let quota = Some(Quota { remaining, reset });
+                Evidence { quota, ..Evidence::of_status(200, None) }
+            }
             Self::Error { kind, exposure } => Evidence::of_error(kind, exposure),
         }
     }

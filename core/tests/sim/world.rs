@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use spillgate_core::call::{AttemptId, HostKey, Ticket};
 use spillgate_core::coordinator::{Coordinator, port};
+use spillgate_core::device::Sight;
+use spillgate_core::event::{BreakerMode, BreakerState};
 use spillgate_core::host::{self, Host};
 use spillgate_core::rng::Rng;
 use spillgate_core::verdict::Verdict;
@@ -17,8 +19,8 @@ use crate::demand::Demand;
 use crate::log::Log;
 use crate::plan::{Plan, Wish, chance, lane_key};
 use crate::reach::{Mark, Reach};
-use crate::supply::{Supply, check_wire};
-use crate::upstream::{Attempt, Fate, Weather};
+use crate::supply::Supply;
+use crate::upstream::{Attempt, Weather};
 
 pub(crate) const MS: u64 = 1_000;
 pub(crate) const SECOND: u64 = 1_000 * MS;
@@ -38,9 +40,15 @@ pub(crate) struct World {
     pub(crate) reach: Reach,
     pub(crate) log: Log,
     pub(crate) tickets: u64,
+    /// Rounds of calls since the faults ended.
+    pub(crate) rounds: u32,
+    /// The first call after everything has healed.
+    pub(crate) healed: Option<Ticket>,
     /// Whether messages are slow and doubled, and upstreams fail.
     pub(crate) faults: bool,
-    base: Instant,
+    /// Whether this machine has no network.
+    pub(crate) offline: bool,
+    pub(crate) base: Instant,
     events: BTreeMap<(u64, u64), Event>,
     sent: u64,
     links: BTreeMap<(Node, Node), u64>,
@@ -70,6 +78,8 @@ pub(crate) enum Event {
     Cancel(Ticket),
     Operate(u64),
     Weather(usize, Weather),
+    /// The network of this machine goes, or comes back.
+    Network(bool),
     Finish,
 }
 
@@ -100,7 +110,10 @@ impl World {
             reach: Reach::default(),
             log,
             tickets: 0,
+            rounds: 0,
+            healed: None,
             faults: true,
+            offline: false,
             base,
             events: BTreeMap::new(),
             sent: 0,
@@ -176,17 +189,55 @@ impl World {
             }
             Event::Operate(what) => self.operate(what),
             Event::Weather(lane, weather) => self.weather[lane] = weather,
+            Event::Network(offline) => self.offline = offline,
             Event::Finish => self.finish(),
         }
     }
 
     fn deliver(&mut self, message: Message) {
         match message {
-            Message::ToCoordinator(input) => self.tell_coordinator(input),
+            Message::ToCoordinator(input) => {
+                self.precede(&input);
+                self.tell_coordinator(input);
+            }
             Message::ToHost(host, input) => self.tell_host(host, input),
             Message::Head(host, id) => {
                 let message = Message::ToCoordinator(port::Input::Opened(id));
                 self.send((Node::Host(host), Node::Coordinator), &message);
+            }
+        }
+    }
+
+    /// What the coordinator's actor says first: of hosts that it meets, of the network it sees.
+    fn precede(&mut self, input: &port::Input) {
+        let met = match input {
+            port::Input::Submit(spec) => Some(spec.target.lane.clone()),
+            port::Input::Report { onward, .. } => onward.as_ref().map(|to| to.lane.clone()),
+            port::Input::Cancel(_)
+            | port::Input::Opened(_)
+            | port::Input::Seen { .. }
+            | port::Input::ScopeOpened { .. }
+            | port::Input::Lane { .. }
+            | port::Input::LaneLimit { .. }
+            | port::Input::Keeper(_)
+            | port::Input::DropLane(_)
+            | port::Input::Resize { .. }
+            | port::Input::Drain
+            | port::Input::Close
+            | port::Input::HedgeDue(_)
+            | port::Input::Wake => None,
+        };
+        if let Some(lane) = met.filter(|lane| !self.coordinator.queue().has_lane(lane)) {
+            let slots_max = self.hosts[self.plan.keeper_index(&lane)].slots().slots_max();
+            self.reach.hit(Mark::LaneMetAgain);
+            self.tell_coordinator(port::Input::Lane { lane, slots_max });
+        }
+        let port::Input::Report { attempt, verdict, .. } = input else { return };
+        let attempt_known = self.attempts.get(attempt);
+        if let (Some(known), Verdict::Done(_) | Verdict::RetryAt(_)) = (attempt_known, verdict) {
+            let sight = Sight::of(known.fate.error());
+            if sight == Sight::Offline || self.coordinator.is_offline() {
+                self.tell_coordinator(port::Input::Seen { attempt: *attempt, sight });
             }
         }
     }
@@ -221,7 +272,7 @@ impl World {
         self.timers.insert(node, (due, self.sent));
     }
 
-    fn tell_coordinator(&mut self, input: port::Input) {
+    pub(crate) fn tell_coordinator(&mut self, input: port::Input) {
         let now = self.instant();
         self.log.line(self.now, "-> coordinator", &input);
         self.demand.hear(now, &input, &mut self.reach);
@@ -259,7 +310,7 @@ impl World {
             self.log.line(self.now, &format!("   host {host}"), &action);
             self.perform(host, action);
         }
-        self.supply.rest(now, host, &self.hosts[host]);
+        self.supply.rest(now, host, &self.hosts[host], &mut self.reach);
         self.arm(Node::Host(host), self.hosts[host].next_wake());
     }
 
@@ -271,6 +322,10 @@ impl World {
                 self.start(host, attempt, until, probe);
             }
             host::Action::Cancel(attempt) => self.call_back(attempt),
+            host::Action::Hedge(attempt) => {
+                let message = Message::ToCoordinator(port::Input::HedgeDue(attempt));
+                self.send(to_coordinator, &message);
+            }
             host::Action::Report(attempt, verdict) => {
                 let tokens = self.hosts[host].tokens();
                 let reach = &mut self.reach;
@@ -279,7 +334,9 @@ impl World {
                     Verdict::Done(_) => self.attempts.get(&attempt).and_then(|a| a.onward.clone()),
                     Verdict::RetryAt(_) | Verdict::Refused(_) => None,
                 };
-                if onward.is_some() {
+                let hop = self.attempts.get(&attempt).map(|attempt| attempt.hop);
+                // Of two that point elsewhere the first is followed.
+                if onward.is_some() && hop == Some(self.supply.hops(attempt.flight)) {
                     self.supply.hop(attempt.flight);
                 }
                 let input = port::Input::Report { attempt, verdict, onward };
@@ -292,95 +349,19 @@ impl World {
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
             }
+            host::Action::Split(_) | host::Action::Merged(_) => {
+                unreachable!("these calls say what they share")
+            }
             host::Action::Event(event) => {
-                self.supply.event(now, host, &event, &mut self.reach);
-                if event.to == spillgate_core::event::BreakerState::Open {
+                self.supply.event(host, &event, &mut self.reach);
+                let is_enforced = event.mode == BreakerMode::Enforcing;
+                if event.to == BreakerState::Open && is_enforced {
                     let (scope, until) = (event.scope, event.retry_at);
                     let input = port::Input::ScopeOpened { scope, until };
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
             }
         }
-    }
-
-    fn start(&mut self, host: usize, id: AttemptId, until: Instant, probe: bool) {
-        let now = self.instant();
-        let offer = self.supply.offer(host, id);
-        let (target, streams) = self.demand.starts(&offer);
-        let lane = self.plan.keeper_index(&target.lane);
-        let epoch = self.supply.start(now, host, &offer, probe, &mut self.reach);
-        let weather = if self.faults { self.weather[lane] } else { Weather::Healthy };
-        let (delay, mut fate) = weather.fate(&mut self.rng);
-        let onward = (fate.is_redirect() && self.supply.hops(id.flight) < 3 && !streams)
-            .then(|| self.plan.target(&mut self.rng));
-        let until = u64::try_from((until - self.base).as_micros()).unwrap_or(u64::MAX);
-        let mut ends_at = self.now + delay;
-        if streams && fate == Fate::status(200) {
-            self.schedule(ends_at, Event::Head(id));
-            ends_at += self.rng.below(5 * SECOND);
-        } else if ends_at > until {
-            self.reach.hit(Mark::AttemptTimeout);
-            // The connection of an attempt that is cut off takes a while to close.
-            (ends_at, fate) = (until + self.rng.below(300 * MS), Fate::timeout());
-        }
-        self.reach.hit_if(Mark::SharedScope, target.keeper != target.lane);
-        let attempt = Attempt {
-            target,
-            keeper: host,
-            scope: offer.scope,
-            breaker: offer.breaker,
-            epoch,
-            probe,
-            fate,
-            began: self.now,
-            ends_at,
-            called_back: false,
-            settled: false,
-            onward,
-        };
-        assert!(self.attempts.insert(id, attempt).is_none(), "{id:?} is started twice");
-        check_wire(&self.attempts, &self.demand, id);
-        self.schedule(ends_at, Event::End(id, ends_at));
-    }
-
-    /// An attempt is called back: it mostly ends soon, and sometimes answers all the same.
-    fn call_back(&mut self, id: AttemptId) {
-        let soon = self.now + self.rng.below(200 * MS);
-        let late = chance(&mut self.rng, 0.2);
-        let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| !attempt.settled) else {
-            return;
-        };
-        assert!(!attempt.called_back, "{id:?} is called back twice");
-        attempt.called_back = true;
-        if attempt.ends_at > soon {
-            self.reach.hit_if(Mark::LateAnswerAfterAbort, late);
-            attempt.ends_at = soon;
-            attempt.fate = if late { Fate::status(200) } else { Fate::cancelled() };
-            self.schedule(soon, Event::End(id, soon));
-        }
-    }
-
-    fn head(&mut self, id: AttemptId) {
-        let Some(attempt) = self.attempts.get(&id) else { return };
-        if attempt.called_back || attempt.settled {
-            return;
-        }
-        let host = attempt.keeper;
-        self.send((Node::Attempt(id), Node::Host(host)), &Message::Head(host, id));
-    }
-
-    fn end(&mut self, id: AttemptId, at: u64) {
-        let (base, now) = (self.base, self.now);
-        let Some(attempt) = self.attempts.get_mut(&id) else { return };
-        if attempt.settled || attempt.ends_at != at {
-            return;
-        }
-        attempt.settled = true;
-        let evidence = attempt.fate.evidence(|wait| base + Duration::from_micros(now + wait));
-        let evidence = evidence.taking(Duration::from_micros(now - attempt.began));
-        let host = attempt.keeper;
-        let input = host::Input::Settled { attempt: id, evidence };
-        self.send((Node::Attempt(id), Node::Host(host)), &Message::ToHost(host, input));
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) drained: Drained,
     /// What the metered transport counted.
     pub(super) wire: WireCount,
+    /// Attempts that chaos failed before they could be sent.
+    pub(super) unsent_by_chaos: u64,
     /// What the breakers told.
     pub(super) story: Story,
     /// What the upstreams counted.
@@ -135,7 +137,7 @@ impl Facts {
         let hosts = number(self.client.hosts.len() as u64);
         let successes = self.client.hosts.iter().map(|host| host.successes).sum();
         let tokens = budget.initial * hosts + budget.ratio * number(successes);
-        let never_sent = self.wire.begun.saturating_sub(self.wire.written);
+        let never_sent = self.wire.begun.saturating_sub(self.wire.written) + self.unsent_by_chaos;
         let (sent, received) = (self.retries(), self.audit.retries());
         let held = number(sent) <= tokens + number(never_sent)
             && received.is_none_or(|received| received <= sent && number(received) <= tokens);

@@ -24,6 +24,8 @@ use std::process::ExitCode;
 use clap::builder::FalseyValueParser;
 
 use self::show::Show;
+use crate::chaos::Chaos;
+use crate::cli::chaos;
 use crate::cli::exit::Exit;
 
 /// What `demo` is told.
@@ -46,6 +48,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 5, env = "SPILLGATE_HOSTS")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=32))]
     hosts: u8,
+    /// Injects faults of the client's own beside those of the upstreams, such as
+    /// latency=0.1:200ms-800ms,error=0.05:connection_refused,seed=7.
+    #[arg(long, value_name = "SPEC", env = "SPILLGATE_CHAOS", value_parser = chaos::line)]
+    chaos: Option<Chaos>,
 }
 
 /// Why there was nothing to see.

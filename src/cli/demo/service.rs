@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::breaker::options::BreakerOptions;
+use spillgate_actors::core::chaos::{Harm, Strike, exposure};
 use spillgate_actors::core::event::BreakerState;
+use spillgate_actors::core::outcome::Exposure;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::messages::Cancel;
@@ -17,6 +19,8 @@ use super::chronicle::Chronicle;
 use super::meter::{Meter, Wire};
 use super::tally::Tally;
 use super::upstreams::Weather;
+use crate::chaos::Chaos;
+use crate::cli::chaos;
 use crate::client::Client;
 use crate::request::RequestBuilder;
 use crate::response::Response;
@@ -38,7 +42,11 @@ pub(super) struct Service {
 
 impl Service {
     /// Starts the client with its standard pipeline, but for what [`Self::client`] says.
-    pub(super) fn start(seed: u64, otlp: Option<String>) -> Result<Self, Error> {
+    pub(super) fn start(
+        seed: u64,
+        otlp: Option<String>,
+        chaos: Option<Chaos>,
+    ) -> Result<Self, Error> {
         let options = TransportOptions::default();
         let transport = ReqwestTransport::new(&options)
             .map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
@@ -54,6 +62,8 @@ impl Service {
                 config.defaults.breaker = BreakerOptions {
                     window: BREAKER_WINDOW,
                     reset_timeout: BREAKER_RESET,
+                    // An outage is played on a path of its own, and means the host.
+                    learn: false,
                     ..BreakerOptions::standard()
                 };
                 config.limits.queue_max = QUEUE_MAX;
@@ -62,6 +72,10 @@ impl Service {
             let service_name = SERVICE_NAME.to_owned();
             let options = TelemetryOptions { otlp, service_name, ..TelemetryOptions::default() };
             builder = builder.telemetry(options);
+        }
+        if let Some(chaos) = chaos {
+            chaos::announce(&chaos);
+            builder = builder.chaos(chaos);
         }
         let client = builder.build()?;
         Ok(Self {
@@ -154,6 +168,16 @@ impl Service {
     /// shorter queue: a show of seconds has no time for those of earnest.
     pub(super) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Attempts that chaos failed as ones that are proven never sent, whose retries cost nothing.
+    pub(super) fn unsent_by_chaos(&self) -> u64 {
+        let injected = self.client.injected().into_iter();
+        let unsent = injected.filter(|one| match one.harm {
+            Harm::Strike(Strike::Error(kind)) => exposure(kind) == Some(Exposure::NeverSent),
+            Harm::Strike(_) | Harm::Latency { .. } => false,
+        });
+        unsent.map(|one| one.times).sum()
     }
 
     /// What the callers count.

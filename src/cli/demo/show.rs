@@ -33,7 +33,7 @@ pub(super) struct Show {
 impl Show {
     /// Starts upstreams and service; nobody calls yet.
     pub(super) fn begin(args: DemoArgs) -> Result<Self, Failure> {
-        let DemoArgs { seconds, otlp, json, seed, hosts } = args;
+        let DemoArgs { seconds, otlp, json, seed, hosts, chaos } = args;
         let upstreams = Upstreams::start(usize::from(hosts), seed).map_err(|cause| {
             Failure::new(Exit::Usage, "the upstreams cannot listen on 127.0.0.1", &cause)
         })?;
@@ -41,7 +41,7 @@ impl Show {
         let otlp = otlp.filter(|url| !url.is_empty());
         let exporting = otlp.is_some();
         let blamed = if exporting { Exit::Usage } else { Exit::Config };
-        let service = Service::start(seed, otlp).map_err(|error| {
+        let service = Service::start(seed, otlp, chaos).map_err(|error| {
             let exit = if error.kind() == ErrorKind::InvalidConfig { blamed } else { Exit::Usage };
             Failure::new(exit, "the client cannot start", &error)
         })?;
@@ -87,6 +87,8 @@ impl Show {
     async fn wind_down(&self, mut callers: JoinSet<()>, seconds: f64) -> Facts {
         let service = &self.service;
         service.close();
+        // Whoever is to be healed must not be hurt again.
+        service.client().stop_chaos();
         let home = async {
             let leaving = async { while callers.join_next().await.is_some() {} };
             tokio::join!(leaving, service.heal());
@@ -104,6 +106,7 @@ impl Show {
             client,
             drained,
             wire: WireCount { begun: service.wire().begun(), written: service.wire().written() },
+            unsent_by_chaos: service.unsent_by_chaos(),
             story: service.chronicle().told(),
             audit: Audit::of(self.upstreams.drill()),
         }

@@ -251,6 +251,7 @@ mod tests {
             queued: [0; 4],
             attempts: 9,
             retries: 1,
+            hedges: 0,
             successes: 8,
             failures: 1,
             refusals: 0,
@@ -280,6 +281,7 @@ mod tests {
             client,
             drained: Drained::Whole,
             wire: WireCount { begun: 9, written: 9 },
+            unsent_by_chaos: 0,
             story: Story::default(),
             audit,
         }

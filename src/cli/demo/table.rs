@@ -322,6 +322,7 @@ mod tests {
             queued: [0, 1, 20, 250],
             attempts,
             retries: 12_345,
+            hedges: 0,
             successes: 0,
             failures: 0,
             refusals: 0,

@@ -49,7 +49,7 @@ pub(crate) struct FetchArgs {
     /// What to do when a host's circuit is open
     #[arg(long, value_name = "WHAT", env = "SPILLGATE_ON_OPEN", default_value = "wait")]
     pub(crate) on_open: OnOpen,
-    /// Print each URL's decisions on stderr
+    /// Tell each URL's decisions: on stderr, and in its row as `decisions`
     #[arg(long, env = "SPILLGATE_EXPLAIN", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) explain: bool,
     #[command(flatten)]

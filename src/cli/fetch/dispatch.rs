@@ -1,5 +1,6 @@
 //! Takes URLs from the input while there is room, and writes a row for each that ends.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use crate::cli::end::End;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::fetch::input::{Entry, Place};
-use crate::cli::fetch::job::{self, Done, Finished, Job, Worker};
+use crate::cli::fetch::job::{self, Finished, Job, Worker};
 use crate::cli::fetch::naming::Names;
 use crate::cli::fetch::output::{Item, Output};
 use crate::cli::fetch::progress::{Counts, Progress};
@@ -35,6 +36,8 @@ pub(crate) struct Dispatch {
     /// The worst so far.
     pub(crate) exit: Exit,
     jobs: JoinSet<Ended>,
+    /// The URLs taken in that have not ended, secrets redacted, by their place in the input.
+    pub(crate) under_way: BTreeMap<u64, String>,
     faults_told: usize,
 }
 
@@ -42,7 +45,7 @@ pub(crate) struct Dispatch {
 struct Ended {
     place: Place,
     digest: String,
-    done: Done,
+    finished: Box<Finished>,
 }
 
 /// What bounds a run.
@@ -101,6 +104,7 @@ impl Dispatch {
             limits,
             exit: Exit::Fine,
             jobs: JoinSet::new(),
+            under_way: BTreeMap::new(),
             faults_told: 0,
         }
     }
@@ -229,9 +233,10 @@ impl Dispatch {
         let permit = permit.take()?;
         self.counts.accepted += 1;
         let (index, place) = (entry.index, entry.place);
+        self.under_way.insert(index, self.worker.redaction.redact_given(&entry.url));
         let begun = file.clone().map(|file| Item::Begun { index, digest: digest.clone(), file });
         let work = job::run(Arc::clone(&self.worker), Job { entry, file, permit });
-        self.jobs.spawn(async move { Ended { place, digest, done: work.await } });
+        self.jobs.spawn(async move { Ended { place, digest, finished: work.await } });
         match begun {
             Some(item) => self.write(item, signals).await,
             None => None,
@@ -240,20 +245,16 @@ impl Dispatch {
 
     async fn settle(&mut self, ended: Option<Ended>, signals: &mut Signals) -> Option<Stop> {
         // A job is aborted only by the end of the run, and its panics are rows.
-        let Ended { place, digest, done } = ended?;
-        let finished = match done {
-            Done::Row(finished) => *finished,
-            Done::Unwritable(path, error) => {
-                let text = format!("{}: cannot be written: {error}", path.display());
-                return Some(Stop::Failed(Failure::usage(text)));
-            }
-        };
-        let Finished { row, end, file, decisions } = finished;
-        for line in &decisions {
-            self.progress.say(line);
+        let Ended { place, digest, finished } = ended?;
+        let Finished { row, end, file } = *finished;
+        self.under_way.remove(&row.index);
+        for told in row.decisions.iter().flatten() {
+            self.progress.say(&format!("{} {}: {}", row.index, row.url, told.line()));
         }
         self.tell_fault(place, end, row.error.as_deref());
-        let (row, is_final) = (Box::new(row), end.is_final());
+        let is_final = end.is_final();
+        let unwritable = row.error.clone().filter(|_| end == End::Unwritable);
+        let row = Box::new(row);
         if let Some(stop) = self.write(Item::Row { row, digest, is_final, file }, signals).await {
             return Some(stop);
         }
@@ -261,7 +262,11 @@ impl Dispatch {
         match end {
             End::Fine => self.counts.fine += 1,
             End::Failed(_, ErrorClass::Rejected) => self.counts.rejected += 1,
-            End::Failed(_, _) => self.counts.failed += 1,
+            End::Failed(_, _) | End::Unwritable => self.counts.failed += 1,
+        }
+        if let Some(text) = unwritable {
+            // What happens to one file may well happen to all.
+            return Some(Stop::Failed(Failure::usage(text)));
         }
         let failures = self.counts.failed + self.counts.rejected;
         let is_over = self.limits.failures_max.is_some_and(|most| failures >= most);

@@ -4,7 +4,6 @@
 //! here. An open circuit is waited for here as well, if it closes soon enough: a list of URLs has
 //! the patience that a service's caller has not.
 
-use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,21 +68,11 @@ pub(crate) struct Job {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// How a job ended.
-pub(crate) enum Done {
-    /// With a row.
-    Row(Box<Finished>),
-    /// The file cannot be written: nothing is known of the URL.
-    Unwritable(PathBuf, io::Error),
-}
-
 /// A row, and what goes with it.
 pub(crate) struct Finished {
     pub(crate) row: Row,
     pub(crate) end: End,
     pub(crate) file: Option<PathBuf>,
-    /// What was decided, for people.
-    pub(crate) decisions: Vec<String>,
 }
 
 /// What one job carries from call to call.
@@ -102,7 +91,7 @@ struct Course<'a> {
 }
 
 /// Fetches one URL; a panic on the way is a row too.
-pub(crate) async fn run(worker: Arc<Worker>, job: Job) -> Done {
+pub(crate) async fn run(worker: Arc<Worker>, job: Job) -> Box<Finished> {
     let (index, url) = (job.entry.index, worker.redaction.redact_given(&job.entry.url));
     let done = AssertUnwindSafe(fetch(&worker, job)).catch_unwind().await;
     done.unwrap_or_else(|_| {
@@ -112,7 +101,7 @@ pub(crate) async fn run(worker: Arc<Worker>, job: Job) -> Done {
     })
 }
 
-async fn fetch(worker: &Worker, job: Job) -> Done {
+async fn fetch(worker: &Worker, job: Job) -> Box<Finished> {
     let Job { entry, file, permit } = job;
     let shown = (entry.index, worker.redaction.redact_given(&entry.url));
     let mut tally = Tally::new();
@@ -127,14 +116,11 @@ async fn fetch(worker: &Worker, job: Job) -> Done {
         let request = course.request(&tally);
         let outturn = match &file {
             None => whole(worker, request).await,
-            Some(path) => match streamed(worker, request, path).await {
-                Ok(outturn) => outturn,
-                Err(error) => return Done::Unwritable(path.clone(), error),
-            },
+            Some(path) => streamed(worker, request, path).await,
         };
         if worker.explains {
-            let before = (tally.began, tally.attempts);
-            tally.decisions.extend(explain::lines(&shown, &outturn, before));
+            let told = explain::told(&outturn, tally.began, tally.attempts);
+            tally.decisions.get_or_insert_default().extend(told);
         }
         tally.add(&outturn);
         if course.goes_on(&outturn, &tally).await {
@@ -169,14 +155,10 @@ async fn whole(worker: &Worker, request: RequestBuilder) -> Outturn {
 }
 
 /// Streams a good answer into its file.
-async fn streamed(
-    worker: &Worker,
-    request: RequestBuilder,
-    path: &std::path::Path,
-) -> io::Result<Outturn> {
+async fn streamed(worker: &Worker, request: RequestBuilder, path: &std::path::Path) -> Outturn {
     let response = match request.send_streaming().await {
         Ok(response) => response,
-        Err(error) => return Ok(failed(error)),
+        Err(error) => return failed(error),
     };
     let head = Instant::now();
     let (status, record) = (response.status(), response.record().clone());
@@ -189,14 +171,17 @@ async fn streamed(
                 outturn.error = Some(error);
                 outturn.is_broken = true;
             }
-            Saved::Unwritable(error) => return Err(error),
+            Saved::Unwritable(error) => {
+                let text = format!("{}: cannot be written: {error}", path.display());
+                outturn.unwritable = Some(text);
+            }
         }
     } else {
         outturn.bytes = download::discard(response).await;
         worker.traffic.fetch_add(outturn.bytes, Ordering::Relaxed);
     }
     outturn.streaming = Some(head.elapsed());
-    Ok(outturn)
+    outturn
 }
 
 fn failed(error: Error) -> Outturn {
@@ -244,16 +229,15 @@ impl Worker {
         &self,
         shown: (u64, String),
         outturn: &Outturn,
-        mut tally: Tally,
+        tally: Tally,
         file: Option<PathBuf>,
-    ) -> Done {
+    ) -> Box<Finished> {
         let end = outturn.end();
         let is_saved = end == End::Fine && outturn.status.is_some_and(|s| (200..300).contains(&s));
         let file = file.filter(|_| is_saved);
         let path = file.as_ref().map(|path| path.display().to_string());
-        let decisions = std::mem::take(&mut tally.decisions);
         let row = tally.row(shown, &self.template.method, outturn, path);
-        Done::Row(Box::new(Finished { row, end, file, decisions }))
+        Box::new(Finished { row, end, file })
     }
 }
 
@@ -262,6 +246,7 @@ impl Course<'_> {
         let Self { worker, url, deadline, .. } = self;
         let left = self.attempts_max.saturating_sub(tally.attempts);
         let request = worker.template.request(&worker.client, url, self.key.as_ref());
+        let request = if worker.explains { request.explain() } else { request };
         request.deadline(*deadline).retries(left.saturating_sub(1))
     }
 

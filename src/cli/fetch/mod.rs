@@ -14,6 +14,7 @@ mod resume;
 mod row;
 mod tally;
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -44,7 +45,7 @@ async fn fetch(plan: Plan) -> Result<Exit, Failure> {
     let output = Output::start(notes, progress.screen())?;
     let mut dispatch = Dispatch::new(worker, (files, past), output, progress, limits);
     let stop = dispatch.run(entries, &mut signals).await;
-    let Dispatch { output, progress, counts, exit, .. } = dispatch;
+    let Dispatch { output, progress, counts, exit, under_way, .. } = dispatch;
     let is_hurried = matches!(stop, Some(Stop::SecondSignal));
     let patience = if is_hurried { HURRY } else { Duration::MAX };
     let written = tokio::select! {
@@ -54,6 +55,7 @@ async fn fetch(plan: Plan) -> Result<Exit, Failure> {
         () = tokio::time::sleep(patience) => None,
     };
     progress.end(&counts);
+    tell_unfinished(&under_way);
     let exit = conclude(stop, written, &counts, exit)?;
     if !is_hurried {
         tokio::select! {
@@ -62,6 +64,17 @@ async fn fetch(plan: Plan) -> Result<Exit, Failure> {
         }
     }
     Ok(exit)
+}
+
+/// Names the URLs that were taken in and have not ended.
+fn tell_unfinished(under_way: &BTreeMap<u64, String>) {
+    let mut stderr = std::io::stderr().lock();
+    for (index, url) in under_way.iter().take(NAMED_MAX) {
+        let _ = writeln!(stderr, "unfinished: {index} {url}");
+    }
+    if let Some(more) = under_way.len().checked_sub(NAMED_MAX).filter(|more| *more > 0) {
+        let _ = writeln!(stderr, "unfinished: {more} more");
+    }
 }
 
 /// Says why the run stopped, if it did, and what is left to do.
@@ -125,5 +138,7 @@ fn left(counts: &Counts, notes: Option<Notes>) -> (String, String) {
     (count, how)
 }
 
+/// Unfinished URLs that are named on stderr.
+const NAMED_MAX: usize = 10;
 /// How long a second signal waits for rows that a reader has not taken.
 const HURRY: Duration = Duration::from_millis(200);

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cli::told::Told;
+
 /// What became of one URL, in the order its keys are written.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
@@ -27,6 +29,9 @@ pub(crate) struct Row {
     pub(crate) ms: Times,
     /// What went wrong, in words.
     pub(crate) error: Option<String>,
+    /// What was decided on its way, with `--explain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decisions: Option<Vec<Told>>,
 }
 
 /// Milliseconds; all attempts together, null for what did not take place.

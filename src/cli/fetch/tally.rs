@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use spillgate_actors::core::verdict::Finality;
 use spillgate_actors::error::Error;
 use spillgate_actors::record::CallRecord;
 use spillgate_actors::report::{CallReport, PhaseTimes};
 
 use crate::cli::end::{End, millis};
 use crate::cli::fetch::row::{Row, Times};
+use crate::cli::told::Told;
 
 /// What one call came to.
 #[derive(Default)]
@@ -24,6 +26,8 @@ pub(crate) struct Outturn {
     pub(crate) streaming: Option<Duration>,
     /// Whether the body broke after its head had been handed over.
     pub(crate) is_broken: bool,
+    /// Why its file cannot be written, if it cannot.
+    pub(crate) unwritable: Option<String>,
 }
 
 /// What the calls for one URL came to so far.
@@ -31,8 +35,8 @@ pub(crate) struct Tally {
     pub(crate) began: Instant,
     /// Attempts on the wire.
     pub(crate) attempts: u32,
-    /// What was decided, for people.
-    pub(crate) decisions: Vec<String>,
+    /// What was decided, if that is to be told.
+    pub(crate) decisions: Option<Vec<Told>>,
     is_coalesced: bool,
     queue: Option<Duration>,
     back_off: Option<Duration>,
@@ -43,6 +47,9 @@ pub(crate) struct Tally {
 impl Outturn {
     /// How it ends its URL, if it is the last.
     pub(crate) fn end(&self) -> End {
+        if self.unwritable.is_some() {
+            return End::Unwritable;
+        }
         match (&self.error, self.status) {
             (Some(error), _) => End::Failed(error.kind(), error.class()),
             (None, Some(status)) => End::of_status(status),
@@ -52,10 +59,9 @@ impl Outturn {
 
     /// What a final status says, with the reason why it is final if there is one.
     fn declined(&self, status: u16) -> String {
-        let decisions = self.record.as_deref().map(|record| &record.decisions);
-        let last = decisions.and_then(|decisions| decisions.last());
-        match last.filter(|decision| decision.text.starts_with("no retry")) {
-            Some(decision) => format!("the answer is {status}; {}", decision.text),
+        let finality = self.record.as_deref().and_then(|record| record.finality);
+        match finality.filter(|finality| *finality != Finality::Settled) {
+            Some(finality) => format!("the answer is {status}; {}", finality.words()),
             None => format!("the answer is {status}"),
         }
     }
@@ -73,7 +79,7 @@ impl Tally {
         Self {
             began: Instant::now(),
             attempts: 0,
-            decisions: Vec::new(),
+            decisions: None,
             is_coalesced: false,
             queue: None,
             back_off: None,
@@ -84,7 +90,7 @@ impl Tally {
 
     /// Adds a call.
     pub(crate) fn add(&mut self, outturn: &Outturn) {
-        let Some(record) = outturn.record.as_deref() else { return };
+        let Some(record) = &outturn.record else { return };
         let report = CallReport::of(record);
         self.attempts = self.attempts.saturating_add(report.attempts);
         self.is_coalesced |= report.coalesced;
@@ -109,11 +115,9 @@ impl Tally {
         file: Option<String>,
     ) -> Row {
         let end = outturn.end();
-        let (kind, class) = match end {
-            End::Fine => (None, None),
-            End::Failed(kind, class) => (Some(kind.name()), Some(class.name())),
-        };
+        let (kind, class) = end.kind_and_class();
         let error = match (&outturn.error, end) {
+            (_, End::Unwritable) => outturn.unwritable.clone(),
             (Some(error), _) => Some(error.to_string()),
             (None, End::Failed(..)) => outturn.status.map(|status| outturn.declined(status)),
             (None, End::Fine) => None,
@@ -146,6 +150,7 @@ impl Tally {
                 total: millis(self.began.elapsed()),
             },
             error,
+            decisions: self.decisions,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A world in a file: TOML with plain numbers.
 //!
 //! ```toml
+//! host = "api.example.com"   # whose `[[host]]` section applies
 //! processes = 10
 //! rps = 280            # over all processes; leave it out for one call of each process at once
 //! seconds = 240
@@ -37,6 +38,7 @@ pub(super) fn read(path: &Path) -> Result<World, Failure> {
 
 fn world(name: String, section: &Section<'_>) -> Result<World, String> {
     section.only(&[
+        "host",
         "processes",
         "rps",
         "seconds",
@@ -61,6 +63,7 @@ fn world(name: String, section: &Section<'_>) -> Result<World, String> {
     }
     Ok(World {
         name,
+        host: section.text("host")?.unwrap_or_else(|| String::from("upstream")),
         processes: section.count("processes")?.unwrap_or(10).max(1),
         calls,
         deadline: section.time("deadline")?,
@@ -113,6 +116,12 @@ impl<'a> Section<'a> {
         Ok(Some(Section { name, table }))
     }
 
+    fn text(&self, key: &str) -> Result<Option<String>, String> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        let text = value.as_str().map(str::to_owned);
+        text.map(Some).ok_or_else(|| format!("{key} = {value}: expected a text in quotes"))
+    }
+
     fn number(&self, key: &str) -> Result<Option<f64>, String> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         let whole = value.as_integer().and_then(|whole| i32::try_from(whole).ok()).map(f64::from);
@@ -139,9 +148,11 @@ mod tests {
 
     #[test]
     fn world_is_read_with_its_trouble() {
-        let world = parse("rps = 280\nworkers = 30\ntrouble = { kind = \"slow\", times = 5.0 }");
+        let world = parse(
+            "host = \"h\"\nrps = 280\nworkers = 30\ntrouble = { kind = \"slow\", times = 5.0 }",
+        );
         let world = world.expect("it is a world");
-        assert_eq!(world.workers, Some(30));
+        assert_eq!((world.host.as_str(), world.workers), ("h", Some(30)));
         let trouble = world.trouble.expect("it has trouble");
         assert_eq!(trouble.kind, TroubleKind::Slow(5.0));
     }
@@ -152,6 +163,7 @@ mod tests {
             let problem = parse(text).expect_err("it is no world");
             assert!(problem.contains(told), "{problem}");
         };
+        check("host = 1", "expected a text");
         check("rpm = 1", "unknown key `rpm`");
         check("rps = 0", "brings no call");
         check("rps = \"fast\"", "expected a number");

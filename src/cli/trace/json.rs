@@ -1,26 +1,26 @@
 //! A call's record as JSON; times are milliseconds from the call's beginning.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use spillgate_actors::core::advice::ErrorKind;
-use spillgate_actors::record::{AttemptRecord, WaitCause};
+use spillgate_actors::core::call::{FlightId, Generation};
+use spillgate_actors::course::Role;
+use spillgate_actors::decision;
+use spillgate_actors::record::AttemptRecord;
 
 use crate::cli::end::millis;
+use crate::cli::told::Told;
 use crate::cli::trace::Answer;
 
 /// The record, indented, with a line break at the end.
 pub(super) fn of(answer: &Answer<'_>) -> String {
     let record = answer.record;
     let at = |instant: Instant| millis(instant.saturating_duration_since(record.began));
-    let waits = record.waits.iter().map(|wait| {
-        let cause = match wait.cause {
-            WaitCause::Queue => "queue",
-            WaitCause::BackOff => "back-off",
-        };
-        json!({ "cause": cause, "from": at(wait.from), "to": at(wait.to) })
-    });
-    let decisions = record.decisions.iter();
+    let waits = record.waits.iter().map(
+        |wait| json!({ "cause": wait.cause.name(), "from": at(wait.from), "to": at(wait.to) }),
+    );
+    let decisions = decision::of(record);
     let value = json!({
         "trace_id": record.context.trace_id_hex(),
         "span_id": record.context.span_id_hex(),
@@ -36,12 +36,14 @@ pub(super) fn of(answer: &Answer<'_>) -> String {
         "error": answer.error.map(ToString::to_string),
         "bytes": answer.bytes,
         "coalesced": record.is_coalesced(),
+        "flight": record.flight.map(|FlightId(n)| n),
+        "role": record.role.map(Role::name),
+        "budget_left": record.budget_left(),
+        "generation": record.generation().map(|Generation(n)| n),
         "total": at(record.ended),
         "waits": waits.collect::<Vec<Value>>(),
         "attempts": record.attempts.iter().map(|one| of_attempt(one, &at)).collect::<Vec<Value>>(),
-        "decisions": decisions
-            .map(|decision| json!({ "at": at(decision.at), "text": decision.text }))
-            .collect::<Vec<Value>>(),
+        "decisions": decisions.iter().map(|one| Told::of(one, Duration::ZERO)).collect::<Vec<Told>>(),
     });
     format!("{value:#}\n")
 }
@@ -66,7 +68,11 @@ fn of_attempt(attempt: &AttemptRecord, at: &impl Fn(Instant) -> f64) -> Value {
         })),
         "request_bytes": attempt.request_bytes,
         "response_bytes": attempt.response_bytes,
-        "probe": attempt.probe,
+        "hedge": attempt.hedge,
+        "probe": attempt.is_probe(),
+        "generation": attempt.admission.and_then(|it| it.generation).map(|Generation(n)| n),
+        "budget_left": attempt.admission.map(|admission| admission.tokens),
+        "chaos": attempt.chaos.as_deref(),
         "phases": phases.collect::<Vec<Value>>(),
     })
 }

@@ -66,7 +66,7 @@ async fn trace(args: TraceArgs) -> Result<Exit, Failure> {
     let outcome = tokio::select! {
         biased;
         () = signals.next() => return Ok(Exit::Interrupted),
-        outcome = request.send() => outcome,
+        outcome = request.explain().send() => outcome,
     };
     let exit = show(&outcome, args.json)?;
     tokio::select! {

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use spillgate_actors::core::call::FlightId;
+use spillgate_actors::decision::{self, Decision};
 use spillgate_actors::phases::Phase;
-use spillgate_actors::record::{AttemptRecord, WaitCause};
+use spillgate_actors::record::AttemptRecord;
 
 use crate::cli::end::millis;
 use crate::cli::trace::Answer;
@@ -41,12 +43,11 @@ pub(super) fn of(answer: &Answer<'_>) -> String {
         );
         let _ = writeln!(text, "{}", line.trim_end());
     }
-    if !record.decisions.is_empty() {
-        text.push_str("\ndecisions\n");
-    }
-    for decision in &record.decisions {
-        let at = millis(decision.at.saturating_duration_since(began));
-        let _ = writeln!(text, "  {:>9} ms  {}", format!("+{at:.1}"), decision.text);
+    text.push_str("\ndecisions\n");
+    for Decision { at, attempt, what } in decision::of(record) {
+        let at = format!("+{:.1}", millis(at));
+        let attempt = attempt.map(|n| format!("attempt {n}")).unwrap_or_default();
+        let _ = writeln!(text, "{at:>10} ms  {attempt:<9}  {what}");
     }
     text
 }
@@ -63,7 +64,12 @@ fn ending(answer: &Answer<'_>) -> String {
         count => format!("{count} attempts"),
     };
     let total = millis(record.ended.saturating_duration_since(record.began));
-    format!("{came_to}\n{attempts}, {total:.1} ms, trace {}", record.context.trace_id_hex())
+    let flight = match (record.flight, record.role) {
+        (Some(FlightId(n)), Some(role)) => format!("flight {n} ({})", role.name()),
+        (_, _) => "no flight".to_owned(),
+    };
+    let (scope, trace) = (&record.scope, record.context.trace_id_hex());
+    format!("{came_to}\n{attempts}, {total:.1} ms, {flight}, scope {scope}, trace {trace}")
 }
 
 fn stretches(answer: &Answer<'_>) -> Vec<Stretch> {
@@ -76,12 +82,14 @@ fn stretches(answer: &Answer<'_>) -> Vec<Stretch> {
         note: String::new(),
     };
     let waits = record.waits.iter().map(|wait| {
-        let name = match wait.cause {
-            WaitCause::Queue => "queue",
-            WaitCause::BackOff => "back-off",
-        };
         let (from, to) = (wait.from, wait.to);
-        vec![Stretch { depth: 1, name: name.to_owned(), from, to, note: String::new() }]
+        vec![Stretch {
+            depth: 1,
+            name: wait.cause.name().to_owned(),
+            from,
+            to,
+            note: String::new(),
+        }]
     });
     let attempts = record.attempts.iter().map(|attempt| of_attempt(attempt));
     let mut groups: Vec<Vec<Stretch>> = waits.chain(attempts).collect();
@@ -119,9 +127,13 @@ fn note(attempt: &AttemptRecord) -> String {
     parts.extend(attempt.connection.map(|connection| {
         format!("{} connection to {}", connection.origin.name(), connection.peer)
     }));
-    if attempt.probe {
+    if attempt.is_probe() {
         parts.push("probe".to_owned());
     }
+    if attempt.hedge {
+        parts.push("hedge".to_owned());
+    }
+    parts.extend(attempt.chaos.as_ref().map(|fault| format!("chaos: {fault}")));
     parts.join(", ")
 }
 

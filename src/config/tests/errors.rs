@@ -11,7 +11,7 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     2 | breaker = { failure_treshold = 5 }
       |             ^^^^^^^^^^^^^^^^
-    expected one of `kind`, `failure_threshold`, `success_threshold`, `failure_rate`, `min_calls`, `window`, `reset_timeout`, `reset_timeout_max`, `probes`, `ignore`
+    expected one of `kind`, `mode`, `failure_threshold`, `failure_rate`, `min_calls`, `window`, `window_calls`, `slow_call`, `slow_rate`, `slow_counted`, `reset_timeout`, `reset_growth`, `reset_timeout_max`, `reset_jitter`, `ramp`, `probes`, `success_threshold`, `probe_lease`, `half_open`, `ignore`, `learn`
     hint: did you mean `failure_threshold`?
     ");
     assert_snapshot!(refusal("[cache]\nmode = \"shared\"\n"), @r"
@@ -19,14 +19,14 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     1 | [cache]
       |  ^^^^^
-    expected one of `defaults`, `host`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`
     ");
     assert_snapshot!(refusal("deadline = \"30s\"\n"), @r#"
     spillgate.toml:1:1: unknown key `deadline`
       |
     1 | deadline = "30s"
       | ^^^^^^^^
-    expected one of `defaults`, `host`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`
     hint: `deadline` belongs in `[defaults]`
     "#);
     assert_snapshot!(refusal("[[host]]\nmatch = \"a\"\nlimits = { global = 3 }\n"), @r"
@@ -34,15 +34,15 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     3 | limits = { global = 3 }
       |            ^^^^^^
-    expected one of `per_host`, `adaptive`
+    expected one of `per_host`, `adaptive`, `floor`, `rate`, `quota`
     ");
-    assert_snapshot!(refusal("[defaults]\nlimits = { adaptive = 1 }\n"), @r"
-    spillgate.toml:2:23: the number 1 is no switch
+    assert_snapshot!(refusal("[defaults]\nlimits = { adaptive = 1 }\n"), @r#"
+    spillgate.toml:2:23: the number 1 is no way to adapt
       |
     2 | limits = { adaptive = 1 }
       |                       ^
-    expected true or false
-    ");
+    expected true, false, "vegas" or "aimd"
+    "#);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn breaker_settings_that_do_nothing_are_refused() {
       |
     2 | breaker = { kind = "rate", failure_threshold = 5 }
       |                            ^^^^^^^^^^^^^^^^^
-    hint: leave it out, or choose kind = "consecutive"
+    hint: leave it out, or choose kind = "consecutive" or "hybrid"
     "#);
     for bad in [
         "{ kind = \"consecutive\", min_calls = 5 }",
@@ -230,7 +230,7 @@ fn ties_name_both_patterns() {
     let routes = "[[host]]\nmatch = \"a\"\n[[host.route]]\nmatch = \"/x/{id}\"\n\
                   retry = { budget = 0.1 }\n[[host.route]]\nmatch = \"/{x}/y\"\n";
     assert_snapshot!(refusal(routes), @r#"
-    spillgate.toml:5:11: retry.budget: a retry budget belongs to a host, not to a route
+    spillgate.toml:5:11: retry.budget belongs to a host, not to a route
       |
     5 | retry = { budget = 0.1 }
       |           ^^^^^^
@@ -261,12 +261,21 @@ fn bad_patterns_are_shown_together() {
     expected a method such as GET or POST
     hint: write `POST`
     "#);
-    assert_snapshot!(refusal("[[host]]\ndeadline = \"1s\"\n"), @r"
+    assert_snapshot!(refusal("[[host]]\ndeadline = \"1s\"\n"), @r#"
     spillgate.toml:1:1: missing key `match`
       |
     1 | [[host]]
       | ^^^^^^^^
-    ");
+    expected the hosts that it is about, such as match = "api.example.com" or "*.example.com"
+    "#);
+    let route = "[[host]]\nmatch = \"a\"\n[[host.route]]\ndeadline = \"1s\"\n";
+    assert_snapshot!(refusal(route), @r#"
+    spillgate.toml:3:1: missing key `match`
+      |
+    3 | [[host.route]]
+      | ^^^^^^^^^^^^^^
+    expected the calls that it is about, such as match = "/v1/**" or "POST /v1/charges"
+    "#);
 }
 
 #[test]
@@ -352,7 +361,7 @@ fn variables_are_named_and_their_near_misses_too() {
     let refusal = |name, value| with(Config::default(), &[(name, value)]).unwrap_err().to_string();
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLNE", "1s"), @r"
     SPILLGATE_DEFAULTS__DEADLNE: unknown key `deadlne`
-    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `coalesce`, `redirects`, `body_max`, `tls`
+    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `hedge`, `coalesce`, `redirects`, `body_max`, `tls`
     hint: did you mean `SPILLGATE_DEFAULTS__DEADLINE`?
     ");
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLINE", "10"), @r#"
@@ -362,7 +371,7 @@ fn variables_are_named_and_their_near_misses_too() {
     "#);
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__BREAKER__KIND", "of"), @r"
     SPILLGATE_DEFAULTS__BREAKER__KIND: unknown value `of`
-    expected one of `rate`, `consecutive`, `off`
+    expected one of `rate`, `consecutive`, `hybrid`, `off`
     hint: did you mean `off`?
     ");
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__TIMEOUTS__ATTEMPT", "1m"), @r"

@@ -9,7 +9,10 @@ use spillgate_core::limit::LimitOptions;
 use spillgate_core::policy::{RetryOptions, Timeouts};
 
 use super::*;
-use crate::config::shape::{BreakerShape, LimitsShape, RetryShape, TimeoutsShape};
+use crate::config::breaker::BreakerShape;
+use crate::config::hedge::HedgeShape;
+use crate::config::limiting::LimitsShape;
+use crate::config::shape::{RetryShape, TimeoutsShape};
 
 #[test]
 fn empty_file_and_sample_are_the_defaults() {
@@ -33,11 +36,12 @@ fn sample_names_every_key_and_its_disabled_lines_are_valid() {
         explain::keys_of::<BreakerShape>(),
         explain::keys_of::<LimitsShape>(),
         explain::keys_of::<TelemetryShape>(),
+        explain::keys_of::<HedgeShape>(),
     ];
     for key in lists.iter().flatten() {
         assert!(Config::sample().contains(key), "{key}");
     }
-    assert_eq!(lists.map(|list| list.len()), [9, 3, 7, 10, 6, 4]);
+    assert_eq!(lists.map(|list| list.len()), [10, 3, 10, 21, 9, 4, 4]);
     let enable = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
         Some(_) | None => line.to_owned(),

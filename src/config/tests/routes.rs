@@ -1,5 +1,10 @@
 //! Which section and which route speak for a call.
 
+use std::time::Duration;
+
+use spillgate_core::call::HedgeDelay;
+use spillgate_core::hedge::HedgeOptions;
+
 use super::*;
 
 const FILE: &str = r#"
@@ -74,4 +79,51 @@ fn methods_are_repeatable_by_route_then_host_then_defaults() {
     assert!(!repeatable(&api, Method::HEAD, "/v1/other"));
     assert!(repeatable(&other, Method::HEAD, "/"));
     assert!(!repeatable(&other, Method::PUT, "/"));
+}
+
+#[test]
+fn hedging_is_switched_by_enabled_or_by_saying_how() {
+    let file = r#"
+        [defaults]
+        hedge = { busy_max = 0.5 }
+        [[host]]
+        match = "off.example"
+        hedge = { enabled = false }
+        [[host]]
+        match = "slow.example"
+        hedge = { delay = "50ms", budget = 0.1 }
+        [[host.route]]
+        match = "/live"
+        hedge = { delay = "live" }
+        [[host.route]]
+        match = "/never"
+        hedge = { enabled = false }
+    "#;
+    let config = read(file);
+    let hedge = |name, path| config.policy(&host(name), &Method::GET, path, None).hedge;
+    let inherited = HedgeOptions { busy_max: 0.5, ..HedgeOptions::default() };
+    let fixed = HedgeDelay::Fixed(Duration::from_millis(50));
+    let slow = HedgeOptions { delay: fixed, ratio: 0.1, ..inherited };
+    assert_eq!(hedge("any.example", "/"), Some(inherited));
+    assert_eq!(hedge("off.example", "/"), None);
+    assert_eq!(hedge("slow.example", "/"), Some(slow));
+    let live = HedgeOptions { delay: HedgeDelay::LiveP95, ..slow };
+    assert_eq!(hedge("slow.example", "/live"), Some(live));
+    assert_eq!(hedge("slow.example", "/never"), None);
+    assert_eq!(read("").host_policy(&host("any.example")).hedge, None);
+}
+
+#[test]
+fn what_hedges_may_take_belongs_to_a_host() {
+    for key in ["budget", "busy_max"] {
+        let file = format!(
+            "[[host]]\nmatch = \"a\"\n[[host.route]]\nmatch = \"/b\"\nhedge = {{ {key} = 0.1 }}\n"
+        );
+        let error = Config::from_toml(&file, "test").unwrap_err().to_string();
+        assert!(error.contains(&format!("hedge.{key}")), "{error}");
+    }
+    let error = Config::from_toml("[defaults]\nhedge = { delay = \"soon\" }", "test")
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("expected \"live\" or a text such as"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 mod cold;
 mod contention;
+mod edges;
 mod hedging;
 mod herd;
 mod layers;
@@ -114,5 +115,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         kind: Bar,
         about: "deadlines through five layers",
         run: layers::deadlines,
+    },
+    Scenario {
+        name: "X",
+        kind: Bar,
+        about: "constants that no published row looks at",
+        run: edges::constants,
     },
 ];

@@ -79,11 +79,25 @@ pub(super) fn breaker(lab: &Lab, seed: u64) -> Finding {
     finding
 }
 
-/// One dead shard of three, behind a breaker for each route. The standard pipeline.
+/// One dead shard of three, behind a breaker for each route that calls name, and behind those that the
+/// host learns of where they name none. The standard pipeline.
 pub(super) fn shards(lab: &Lab, seed: u64) -> Finding {
     let mut finding = Finding::default();
+    let tally = sharded(lab, Scoping::Route(3), seed);
+    finding.read(
+        "S1c/rate50_10s_min20_5s/scope=route/rps=100",
+        "healthy_shard_success_pct",
+        tally.success_pct_of(|call| call.errand.route != 0),
+    );
+    let learned = sharded(lab, Scoping::Learned(3), seed);
+    let healthy = learned.success_pct_of(|call| call.errand.route != 0);
+    finding.read("S1c/learned/rps=100", "healthy_shard_success_pct", healthy);
+    finding
+}
+
+fn sharded(lab: &Lab, scoping: Scoping, seed: u64) -> Tally {
     let mut recipe = Recipe::new(lab.policy.clone(), lab.limits);
-    recipe.scoping = Scoping::Route(3);
+    recipe.scoping = scoping;
     let load = Load {
         arrivals: Arrivals::Poisson(100.0),
         until: LONG,
@@ -92,13 +106,7 @@ pub(super) fn shards(lab: &Lab, seed: u64) -> Finding {
     };
     let mut upstream = Backend::endless(ANSWER);
     upstream.failing = vec![1.0, 0.0, 0.0];
-    let tally = fleet::run(recipe.processes(1, seed), load, upstream, seed);
-    finding.read(
-        "S1c/rate50_10s_min20_5s/scope=route/rps=100",
-        "healthy_shard_success_pct",
-        tally.success_pct_of(|call| call.errand.route != 0),
-    );
-    finding
+    fleet::run(recipe.processes(1, seed), load, upstream, seed)
 }
 
 fn world(recipe: &Recipe, processes: usize, rps: f64, failing: f64, seed: u64) -> Tally {
@@ -119,3 +127,21 @@ fn meet<C: Client>(clients: Vec<C>, rps: f64, failing: f64, seed: u64) -> Tally 
 
 const LONG: Duration = Duration::from_secs(200);
 const ANSWER: Spread = Spread::Exponential(0.002);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PITFALLS A22, where nobody named the routes.
+    #[test]
+    fn dead_shard_that_nobody_named_does_not_hurt_the_others() {
+        for seed in 1..=10 {
+            let tally = sharded(&Lab::default(), Scoping::Learned(3), seed);
+            let healthy = tally.success_pct_of(|call| call.errand.route != 0);
+            assert!(healthy >= 99.9, "seed {seed}: {healthy} %");
+            let dead = tally.calls.iter().filter(|call| call.errand.route == 0 && !call.good);
+            let sent = dead.filter(|call| call.started.is_some()).count();
+            assert!(sent <= 40, "seed {seed}: {sent} calls of the dead shard went out");
+        }
+    }
+}

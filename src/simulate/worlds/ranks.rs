@@ -111,3 +111,22 @@ fn waits(tally: &Tally, priority: Priority) -> Vec<(f64, f64)> {
 const LONG: Duration = Duration::from_secs(180);
 /// 50 ms in the mean, one in a hundred twice as long.
 const FIFTY_MS: Spread = Spread::LogNormal { median: 0.0478, sigma: 0.3 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PITFALLS A20: three background calls come for each that is served, behind foreground for ever.
+    #[test]
+    fn background_that_is_served_has_waited_for_five_seconds_at_most() {
+        let crowded = world(&Lab::default(), 140.0, crowding, 1);
+        let background = crowded.calls.iter().filter(|call| call.is(Priority::Background));
+        let started = background.filter_map(|call| Some((call.arrived, call.started?)));
+        let waits = started.filter(|(_, at)| *at < LONG).map(|(came, at)| at.saturating_sub(came));
+        let (short, long): (Vec<Duration>, Vec<Duration>) =
+            waits.partition(|wait| *wait <= Duration::from_secs(5));
+        assert!(short.len() > 1_900, "{} were served", short.len());
+        // A slot that nobody newer wants is not left idle for it.
+        assert!(long.len() <= 5, "{long:?}");
+    }
+}

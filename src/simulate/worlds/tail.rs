@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use spillgate_core::call::Repeat;
-use spillgate_core::hedge::{Hedge, HedgeDelay, HedgeOptions, Hedging};
+use spillgate_core::call::{HedgeDelay, Repeat};
+use spillgate_core::hedge::{Hedge, HedgeOptions, Hedging};
 use spillgate_core::rng::Rng;
 
 use crate::simulate::agenda::Clock;

@@ -71,7 +71,10 @@ fn assert_tree_arrives(receiver: Receiver, protocol: OtlpProtocol) {
     assert_eq!(call["service"], "shop");
     assert_eq!(call["protocol"], if protocol == OtlpProtocol::Grpc { "grpc" } else { "http" });
     assert_eq!((&call["kind"], &call["status"]), (&json!("INTERNAL"), &json!("UNSET")));
-    assert_eq!(call["events"][0]["attributes"]["spillgate.decision"], "retry in 20 ms");
+    let decision = &call["events"][0]["attributes"];
+    let told = decision["spillgate.decision"].as_str().unwrap();
+    assert!(told.starts_with("retry in 20 ms; "), "{told}");
+    assert_eq!(decision["spillgate.decision.kind"], "retry");
     for (attempt, status) in [(first, "ERROR"), (second, "UNSET")] {
         assert_child(attempt, call);
         assert_eq!((&attempt["kind"], &attempt["status"]), (&json!("CLIENT"), &json!(status)));

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Method, Version};
+use spillgate_actors::course::{Admission, Role, Settlement};
 use spillgate_actors::phases::{Mark, PhaseMarks};
-use spillgate_actors::record::{AttemptRecord, CallRecord, Decision, SpanContext, Wait, WaitCause};
+use spillgate_actors::record::{AttemptRecord, CallRecord, SpanContext, Wait, WaitCause};
 use spillgate_actors::transport::{Connection, ConnectionOrigin};
-use spillgate_core::call::{FlightId, Priority, Ticket};
+use spillgate_core::call::{FlightId, Generation, Priority, Ticket};
+use spillgate_core::verdict::{Cost, Finality, Grounds, Retry, Verdict};
 
 /// The trace of all records made here.
 pub(super) const TRACE: [u8; 16] = [0xab; 16];
@@ -28,6 +30,7 @@ pub(super) fn retried_call() -> CallRecord {
     CallRecord {
         ticket: Ticket(7),
         flight: Some(FlightId(3)),
+        role: Some(Role::Led),
         context: context(0x10),
         parent_span_id: Some(SERVICE_SPAN),
         leader: None,
@@ -38,13 +41,18 @@ pub(super) fn retried_call() -> CallRecord {
         scope: "https://api.example.com:443".into(),
         priority: Priority::Foreground,
         began,
+        deadline: at(30_000),
         ended: at(100),
         waits: vec![wait(WaitCause::Queue, 0, 5), wait(WaitCause::BackOff, 40, 60)],
         attempts: vec![Arc::new(cold_attempt(at(5))), Arc::new(warm_attempt(at(60)))],
         status: Some(200),
         error: None,
         retry_at: None,
-        decisions: vec![Decision { at: at(40), text: "retry in 20 ms".to_owned() }],
+        finality: Some(Finality::Settled),
+        grounds: Grounds::Gate,
+        notes: Vec::new(),
+        notes_left_out: 0,
+        explains: false,
     }
 }
 
@@ -83,8 +91,11 @@ fn cold_attempt(began: Instant) -> AttemptRecord {
         (Mark::Head, 30),
         (Mark::ReadEnd, 34),
     ];
-    let origin = ConnectionOrigin::Fresh;
-    AttemptRecord { status: Some(503), ..attempt(1, began, &phases, origin) }
+    let cold = attempt(1, began, &phases, ConnectionOrigin::Fresh);
+    let retry = Retry { at: cold.ended + Duration::from_millis(20), hint: None, cost: Cost::Token };
+    let verdict = Verdict::RetryAt(retry);
+    let settlement = Some(Settlement { verdict, tokens: 10.0 });
+    AttemptRecord { status: Some(503), settlement, ..cold }
 }
 
 fn warm_attempt(began: Instant) -> AttemptRecord {
@@ -104,6 +115,9 @@ fn attempt(
         marks.note_at(*mark, began + Duration::from_millis(*ms));
     }
     let ended = began + Duration::from_millis(35);
+    let generation = Some(Generation(0));
+    let (cost, tokens) = (Cost::Free, 10.0);
+    let admission = Admission { generation, probe: false, cost, tokens };
     AttemptRecord {
         n,
         resend: n - 1,
@@ -124,7 +138,10 @@ fn attempt(
         }),
         request_bytes: Some(0),
         response_bytes: 512,
-        probe: false,
+        hedge: false,
+        chaos: None,
+        admission: Some(admission),
+        settlement: None,
         goes_on: false,
     }
 }

@@ -1,14 +1,16 @@
 //! The tree of spans of one call.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::Value;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry_sdk::trace::SpanData;
+use spillgate_actors::course::{Note, NoteKind};
 use spillgate_actors::phases::Phase;
-use spillgate_actors::record::{CallRecord, Decision, FlightRecord};
+use spillgate_actors::record::{CallRecord, FlightRecord};
 use spillgate_core::advice::ErrorKind;
+use spillgate_core::call::Priority;
 
 use super::records::{SERVICE_SPAN, TRACE, follower_of, retried_call, single};
 use crate::telemetry::spans::SpanAssembler;
@@ -130,6 +132,7 @@ fn attributes_follow_the_conventions() {
     ] {
         assert_eq!(attribute(first, key), Some(value), "{key}");
     }
+    assert_eq!(attribute(first, "spillgate.hedge"), None);
     assert_eq!(attribute(second, "spillgate.connection"), Some("reused".into()));
     for (key, value) in [
         ("spillgate.scope", Value::from("https://api.example.com:443")),
@@ -141,6 +144,14 @@ fn attributes_follow_the_conventions() {
     ] {
         assert_eq!(attribute(call, key), Some(value), "{key}");
     }
+}
+
+#[test]
+fn hedge_is_an_attempt_that_says_so() {
+    let spans = assemble(&single(|_, attempt| attempt.hedge = true));
+    let attempt = spans.iter().find(|span| span.span_kind == SpanKind::Client);
+    let hedge = attempt.and_then(|span| attribute(span, "spillgate.hedge"));
+    assert_eq!(hedge, Some(true.into()));
 }
 
 #[test]
@@ -212,7 +223,7 @@ fn times_outside_the_parent_are_clamped_into_it() {
             phase.to += Duration::from_secs(1);
         }
         let late = record.ended + Duration::from_secs(1);
-        record.decisions = vec![Decision { at: late, text: "late".to_owned() }];
+        record.notes = vec![note_at(late)];
     });
     let spans = assemble(&record);
     let call = &spans[0];
@@ -256,13 +267,25 @@ fn decisions_become_a_bounded_number_of_events() {
     let spans = assemble(&record);
     let event = &spans[0].events[0];
     assert_eq!(event.name, "decision");
-    assert_eq!(event.attributes[0].value, "retry in 20 ms".into());
-    assert_eq!(spans[0].events.dropped_count, 0);
+    let told = event.attributes[0].value.as_str();
+    assert!(told.starts_with("retry in 20 ms"), "{told}");
+    assert_eq!((spans[0].events.len(), spans[0].events.dropped_count), (1, 0));
 
-    let decision = Decision { at: record.began, text: "again".to_owned() };
-    record.decisions = vec![decision; 100];
+    record.notes = vec![note_at(record.began); 100];
     let spans = assemble(&record);
-    assert_eq!((spans[0].events.len(), spans[0].events.dropped_count), (64, 36));
+    let (kept, dropped) = (spans[0].events.len(), spans[0].events.dropped_count);
+    assert!(kept <= 64 && dropped > 36, "{kept} {dropped}");
+}
+
+#[test]
+fn call_that_explains_shows_every_decision_and_a_plain_one_none() {
+    let mut record = single(|_, _| {});
+    assert_eq!(assemble(&record)[0].events.len(), 0);
+    record.explains = true;
+    let spans = assemble(&record);
+    let kinds: Vec<_> =
+        spans[0].events.iter().map(|event| event.attributes[1].value.to_string()).collect();
+    assert_eq!(kinds, ["entered", "passed", "ended", "answered"]);
 }
 
 #[test]
@@ -270,6 +293,11 @@ fn unsampled_call_builds_nothing() {
     let mut record = retried_call();
     record.context.sampled = false;
     assert!(assemble(&record).is_empty());
+}
+
+fn note_at(at: Instant) -> Note {
+    let (from, to) = (Priority::Normal, Priority::Critical);
+    Note { at, attempt: None, what: NoteKind::Ranked { from, to } }
 }
 
 fn assemble(record: &CallRecord) -> Vec<SpanData> {

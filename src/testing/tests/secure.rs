@@ -92,10 +92,31 @@ async fn streams_of_one_connection_are_in_flight_each() {
     client.get(drill.url("/ok")).send().await.unwrap().bytes().await.unwrap();
     let calls: Vec<_> =
         (0..5).map(|_| tokio::spawn(client.get(drill.url("/delay/60000")).send())).collect();
-    drill.wait_for(|ledger| ledger.in_flight() == 5, WAIT).await.unwrap();
-    assert_eq!((drill.peak(), drill.connections()), (5, 1));
+    drill.wait_for(|ledger| ledger.peak() == 5, WAIT).await.unwrap();
+    assert_eq!((drill.in_flight(), drill.connections()), (5, 1));
     calls.iter().for_each(tokio::task::JoinHandle::abort);
     drill.wait_for(|ledger| ledger.in_flight() == 0, WAIT).await.unwrap();
+}
+
+/// Reset and next request come in one segment, and are read as one.
+#[tokio::test]
+async fn a_stream_that_is_reset_and_its_successor_are_never_two() {
+    let drill = Drill::start().unwrap();
+    let mut stream = TcpStream::connect(drill.addr()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream.write_all(&frame(SETTINGS, 0, &[])).await.unwrap();
+    // GET, http, and literal path and authority.
+    let request = [&b"\x82\x86\x04\x0c/delay/60000"[..], &b"\x01\x05drill"[..]].concat();
+    stream.write_all(&frame(HEADERS, 1, &request)).await.unwrap();
+    for turn in 1..=100 {
+        drill.wait_for(|ledger| ledger.hits() == turn, WAIT).await.unwrap();
+        let (old, new) = (u8::try_from(2 * turn - 1).unwrap(), u8::try_from(2 * turn + 1).unwrap());
+        let cancel = 8_u32.to_be_bytes();
+        let both = [frame(RST_STREAM, old, &cancel), frame(HEADERS, new, &request)].concat();
+        stream.write_all(&both).await.unwrap();
+    }
+    drill.wait_for(|ledger| ledger.aborted("/delay/60000") == 100, WAIT).await.unwrap();
+    assert_eq!((drill.peak(), drill.in_flight()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,6 +137,17 @@ async fn a_tls_client_that_leaves_and_comes_back_is_never_two() {
     drill.wait_for(|ledger| ledger.aborted("/delay/60000") == 100, WAIT).await.unwrap();
     assert_eq!(drill.in_flight(), 0);
 }
+
+/// A whole frame; a HEADERS frame ends its header section and its stream.
+fn frame(kind: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let flags = if kind == HEADERS { 5 } else { 0 };
+    let len = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, len, kind, flags, 0, 0, 0, stream][..], payload].concat()
+}
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
 
 fn connector(drill: &Drill) -> TlsConnector {
     let mut roots = rustls::RootCertStore::empty();

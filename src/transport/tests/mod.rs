@@ -8,6 +8,7 @@ mod gate;
 mod http2;
 mod phases;
 mod pool;
+mod pools;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -39,6 +40,7 @@ fn get(url: impl AsRef<str>) -> Outbound {
         body: OutboundBody::Empty,
         connect_timeout: PATIENCE,
         marks: PhaseMarks::new(Instant::now()),
+        way: Way::Usual,
     }
 }
 

@@ -125,3 +125,26 @@ async fn tls_connections_are_told_as_the_server_sees_them() {
         assert!(ports.len() <= if protocol == b"h2" { 1 } else { 2 * CONCURRENT }, "{ports:?}");
     }
 }
+
+#[tokio::test]
+async fn what_goes_apart_has_a_connection_of_its_own_each_time() {
+    for protocol in [&b"h2"[..], b"http/1.1"] {
+        let server = secure("localhost", protocol).await;
+        let transport = server.transport();
+        let send = async |way| {
+            let outbound = Outbound { way, ..get(server.url()) };
+            let inbound = transport.exchange(outbound).await.unwrap();
+            let used = connection(&inbound);
+            read(inbound).await.unwrap();
+            (used.local.port(), used.origin)
+        };
+        let (usual, _) = send(Way::Usual).await;
+        let mut ports = HashSet::from([usual]);
+        for _ in 0..3 {
+            let (port, origin) = send(Way::Apart).await;
+            assert_eq!(origin, ConnectionOrigin::Fresh);
+            assert!(ports.insert(port), "{port} is another's");
+        }
+        assert_eq!(send(Way::Usual).await, (usual, ConnectionOrigin::Reused));
+    }
+}

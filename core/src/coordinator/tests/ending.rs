@@ -59,7 +59,7 @@ fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
     let soon = bench.now + Duration::from_secs(1);
     for verdict in [
         Verdict::RetryAt(Retry { at: soon, hint: None, cost: Cost::Token }),
-        Verdict::Refused(Refusal { gate: Gate::Slot, until: None }),
+        Verdict::Refused(Refusal::by(Gate::Slot, None)),
         Verdict::Done(Finality::Settled),
     ] {
         assert!(bench.report(offer.attempt, verdict).is_empty());

@@ -88,6 +88,21 @@ fn probe_that_is_called_back_makes_room_for_the_next() {
     assert_eq!(offers(&bench.done(probe.attempt)).len(), 1);
 }
 
+/// Found by the simulator, seed 1: the wake lay in the past for as long as no slot was free.
+#[test]
+fn one_left_to_probe_without_a_slot_asks_for_no_wake() {
+    let mut bench = Bench::new(1, 1000, &[("a", 6), ("b", 6)]);
+    let lost = bench.call();
+    bench.see(&lost, Sight::Offline);
+    bench.done(lost.attempt);
+    bench.advance(5_000 * MS);
+    let other = bench.to("b").expect("only one host is dark");
+    assert_eq!(bench.to("a"), None, "the only slot is taken");
+    assert!(bench.answers(3).is_empty(), "it is the one that probes");
+    assert!(bench.machine.next_wake() > Some(bench.now), "the deadline and nothing before");
+    assert_eq!(offers(&bench.done(other.attempt)).len(), 1, "it probes");
+}
+
 impl Bench {
     fn to(&mut self, lane: &str) -> Option<Offer> {
         let spec = CallSpec { target: target(lane), ..self.spec() };

@@ -1,6 +1,7 @@
 //! A lane waits for the tokens of a rate.
 
 use super::*;
+use crate::coordinator::refusals::SLOT_PAUSE;
 
 #[test]
 fn lane_waits_for_the_next_token_in_its_order() {
@@ -28,7 +29,8 @@ fn token_beyond_the_deadline_fails_now_and_says_until_when() {
     let until = Some(bench.now + Duration::from_secs(60));
     bench.refuse(offer.attempt, Gate::Rate, until);
     let flight = Some(offer.attempt.flight);
-    let refused = Answer::Refused { flight, kind: ErrorKind::RateLimited, until };
+    let refused =
+        Answer::Refused { flight, kind: ErrorKind::RateLimited, until, grounds: Grounds::Gate };
     assert_eq!(bench.answers(1), [refused]);
     let next = bench.call();
     assert_eq!(next.attempt.n, 1, "the lane is not held for one that did not wait");
@@ -44,4 +46,14 @@ fn shared_scope_without_tokens_holds_nobody_else() {
     bench.refuse(offer.attempt, Gate::Rate, until);
     bench.call();
     assert_eq!(offers(&bench.advance(Duration::from_secs(1))).len(), 1);
+}
+
+#[test]
+fn host_without_a_slot_is_asked_again_a_little_later() {
+    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
+    let offer = bench.call();
+    assert!(bench.refuse(offer.attempt, Gate::Slot, None).is_empty());
+    assert_eq!(bench.machine.global().taken(), 0);
+    let again = offers(&bench.advance(SLOT_PAUSE));
+    assert_eq!((again[0].resend, again[0].attempt.n), (0, 2), "it was no try");
 }

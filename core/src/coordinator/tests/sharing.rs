@@ -139,3 +139,27 @@ fn joining_lends_rank_and_deadline_and_leaving_takes_them_back() {
     let next = offers(&bench.done(runs.attempt));
     assert_eq!((next.len(), next[0].deadline), (1, later), "it overtakes the rival");
 }
+
+/// Joining never makes it worse: the flight takes the turns of whichever caller has less waiting.
+#[test]
+fn joined_flight_takes_the_turns_of_the_caller_that_is_served_first() {
+    let mut bench = Bench::new(24, 1_000, &[("a", 1)]);
+    let flood = CallerKey(1);
+    let first = bench.spec();
+    bench.submit(first);
+    for key in 10..20 {
+        let spec = CallSpec { caller: flood, ..bench.keyed(key) };
+        bench.submit(spec);
+    }
+    let joins = CallSpec { caller: CallerKey(2), ..bench.keyed(19) };
+    let polite = joins.ticket;
+    bench.submit(joins);
+    let joined = bench.machine.flights().flight_of(polite).expect("it waits");
+    let standing = |bench: &Bench| bench.machine.queue().standing(joined).map(|s| s.caller);
+    assert_eq!(standing(&bench), Some(CallerKey(2)));
+    let again = CallSpec { caller: flood, ..bench.keyed(19) };
+    bench.submit(again);
+    assert_eq!(standing(&bench), Some(CallerKey(2)), "the other has more waiting");
+    bench.handle(Input::Cancel(polite));
+    assert_eq!(standing(&bench), Some(flood), "its turns leave with it");
+}

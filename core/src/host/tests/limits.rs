@@ -70,7 +70,13 @@ fn late(bench: &mut Bench, attempt: AttemptId) -> Vec<u32> {
     let actions = bench.handle(Input::Settled { attempt, evidence });
     let limits = actions.into_iter().filter_map(|action| match action {
         Action::Limit(limit) => Some(limit),
-        Action::Start { .. } | Action::Cancel(_) | Action::Report(..) | Action::Event(_) => None,
+        Action::Start { .. }
+        | Action::Cancel(_)
+        | Action::Hedge(_)
+        | Action::Report(..)
+        | Action::Event(_)
+        | Action::Split(_)
+        | Action::Merged(_) => None,
     });
     limits.collect()
 }

@@ -7,7 +7,7 @@ fn operators_hold_it_open_and_let_it_go() {
     let mut bench = Bench::consecutive();
     let until = bench.now + Duration::from_secs(5);
     bench.order(Order::ForceOpen(Some(until)));
-    assert_eq!(bench.refused(), Refusal { gate: Gate::Breaker, until: Some(until) });
+    assert_eq!(bench.refused(), Refusal::by(Gate::Breaker, Some(until)));
     assert_eq!(bench.host.next_wake(), Some(until));
     bench.advance(Duration::from_secs(5));
     assert_eq!(bench.state(), BreakerState::Closed);

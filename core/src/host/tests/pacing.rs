@@ -44,7 +44,7 @@ fn rate_of_the_user_lets_a_burst_pass_and_says_when_the_next_token_is_there() {
         bench.call(status(200));
     }
     let until = Some(bench.now + Duration::from_millis(500));
-    assert_eq!(bench.refused(), Refusal { gate: Gate::Rate, until });
+    assert_eq!(bench.refused(), Refusal::by(Gate::Rate, until));
     bench.advance(Duration::from_millis(500));
     bench.start();
     assert_eq!(bench.refused().gate, Gate::Rate);

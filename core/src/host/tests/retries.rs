@@ -1,6 +1,7 @@
 //! When an attempt is repeated, and what pays for it.
 
 use super::*;
+use crate::outcome::BodyLeft;
 
 /// dotnet/extensions#5248, axios-retry#17 (PITFALLS A13).
 #[test]
@@ -25,6 +26,17 @@ fn what_must_not_be_repeated_is_repeated_only_if_never_sent() {
     assert_eq!(verdict(Repeat::Never, refused), not_repeatable);
     assert_eq!(verdict(Repeat::Always, status(503)), Ok(Cost::Token));
     assert_eq!(verdict(Repeat::Always, timeout), Ok(Cost::Token));
+}
+
+/// reqwest-middleware#44, dotnet/extensions#5105 (PITFALLS A17).
+#[test]
+fn request_whose_body_is_gone_is_not_repeated_whatever_its_caller_allows() {
+    let mut bench = Bench::consecutive();
+    let gone = Evidence { body: BodyLeft::Gone, ..status(503) };
+    assert_eq!(bench.call(gone), Verdict::Done(Finality::BodyGone));
+    let answered = Evidence { body: BodyLeft::Gone, ..status(200) };
+    assert_eq!(bench.call(answered), Verdict::Done(Finality::Settled));
+    assert!(matches!(bench.call(status(503)), Verdict::RetryAt(_)));
 }
 
 /// reqwest-middleware#146 (PITFALLS A14).

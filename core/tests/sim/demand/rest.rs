@@ -68,7 +68,9 @@ impl Demand {
                 let latest = flight.waiters.iter().map(|t| self.tickets[t].spec.deadline).max();
                 // A pause for a slot is no promise; a retry or a hold is.
                 let paused = at <= now + Duration::from_millis(5);
-                assert!(paused || !flight.has_result || Some(at) < latest, "{id:?} sleeps in vain");
+                // Nobody knows when a verdict falls, and who waits for it may be in time.
+                let is_fine = paused || self.awaiting.contains(id) || !flight.has_result;
+                assert!(is_fine || Some(at) < latest, "{id:?} sleeps in vain");
             }
         }
         for (lane, depth) in depths {

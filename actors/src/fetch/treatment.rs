@@ -1,0 +1,55 @@
+//! How a caller wants its request repeated, shared, guarded, hedged and told of.
+
+use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse};
+
+use crate::fetch::{Fetch, RepeatWish, Sharing};
+
+impl Fetch {
+    /// Allows this many retries, each an attempt beyond the first.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.wishes.attempts_max = Some(retries.saturating_add(1));
+        self
+    }
+
+    /// Sends it once.
+    pub fn no_retry(mut self) -> Self {
+        self.wishes.repeat = RepeatWish::Forbidden;
+        self
+    }
+
+    /// Says that sending it twice does no harm, whatever the method.
+    pub fn allow_retry(mut self) -> Self {
+        self.wishes.repeat = RepeatWish::Allowed;
+        self
+    }
+
+    /// Never shares another call's answer.
+    pub fn no_coalesce(mut self) -> Self {
+        self.wishes.sharing = Sharing::Alone;
+        self
+    }
+
+    /// Neither asks nor tells the breaker.
+    pub fn no_breaker(mut self) -> Self {
+        self.wishes.breaker = BreakerUse::Bypassed;
+        self
+    }
+
+    /// Says whether a slow attempt gets a second one beside it, and when.
+    pub fn hedge(mut self, hedge: impl Into<HedgeUse>) -> Self {
+        self.wishes.hedge = hedge.into();
+        match self.wishes.hedge {
+            HedgeUse::On(HedgeDelay::Fixed(delay)) if delay.is_zero() => {
+                self.spoil("a hedge after 0s sends everything twice; expected more than zero")
+            }
+            HedgeUse::On(_) | HedgeUse::Off | HedgeUse::ByPolicy => self,
+        }
+    }
+
+    /// Notes for the report what is not noted of every call: how many were ahead in the queue and who
+    /// joined, and shows every decision in the call's span.
+    pub fn explain(mut self) -> Self {
+        self.wishes.explains = true;
+        self
+    }
+}

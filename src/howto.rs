@@ -1,0 +1,10 @@
+//! The guides whose code is compiled and run: a guide that does not compile is none.
+
+#[doc = include_str!("../docs/howto/choosing-a-breaker.md")]
+pub enum ChoosingABreaker {}
+
+#[doc = include_str!("../docs/howto/choosing-limits.md")]
+pub enum ChoosingLimits {}
+
+#[doc = include_str!("../docs/howto/why-budgets.md")]
+pub enum WhyBudgets {}
