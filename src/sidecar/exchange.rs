@@ -13,7 +13,8 @@ use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
-use spillgate_actors::fetch::{Body, Fetch};
+use spillgate_actors::fetch::Fetch;
+use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::TransportError;
 use url::Url;
 
