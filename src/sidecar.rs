@@ -6,8 +6,11 @@
 mod body;
 mod exchange;
 mod hygiene;
+mod interim;
 mod listener;
+pub mod manner;
 mod refusal;
+mod response;
 mod share;
 mod stream;
 
@@ -23,6 +26,7 @@ use url::Url;
 use crate::cache::Cache;
 use crate::client::Client;
 use crate::sidecar::exchange::Exchanges;
+use crate::sidecar::manner::Repeats;
 
 /// What one listener stands for.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct ListenerOptions {
     pub bind: String,
     /// Where its requests go: scheme, host, port and a path that is put before theirs.
     pub upstream: Url,
+    /// Which of its requests are sent again after a failure.
+    pub repeats: Repeats,
 }
 
 /// A running proxy; it ends with [`Sidecar::drain`].
@@ -50,10 +56,10 @@ impl Sidecar {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addrs = Vec::new();
         let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream } in listeners {
+        for ListenerOptions { bind, upstream, repeats } in listeners {
             let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
             addrs.push(socket.local_addr()?);
-            let service = listener::Service { exchanges: exchanges.clone(), upstream };
+            let service = listener::Service { exchanges: exchanges.clone(), upstream, repeats };
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }

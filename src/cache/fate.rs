@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, HeaderMap};
+use http::header::{AGE, CONTENT_LOCATION, HeaderMap, SET_COOKIE};
 use http::{HeaderName, Method, StatusCode};
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
+use spillgate_actors::core::cache::rules::{Mode, SetCookie};
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
 use spillgate_actors::core::cache::updating::{self, Headed};
 use spillgate_actors::core::cache::{using, vary};
 
+use url::Url;
+
 use crate::cache::ask::{CacheMode, Pending};
-use crate::cache::key::Owner;
+use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
 use crate::cache::served::Served;
@@ -86,11 +89,29 @@ impl Cache {
                 request: &Lines(&ask.headers),
                 status: status.as_u16(),
                 response: &Lines(headers),
+                of_target: is_of_target(&ask.url, headers),
                 exchange,
             },
         );
         match judged {
-            Ok(entry) => Fate::Keep(Box::new(Kept::new(pending, entry, headers))),
+            Ok(entry) => {
+                let mut kept = Kept::new(pending, entry, headers);
+                let rules = &self.options.rules;
+                if self.options.identity == Identity::UnlessShared
+                    && kept.entry.is_for_all(rules, &Lines(&ask.headers))
+                {
+                    kept.owner = None;
+                }
+                if rules.mode == Mode::Shared && rules.set_cookie == SetCookie::Decline {
+                    // Whatever the answer says of sharing, its cookie is for one.
+                    kept.headers.remove(SET_COOKIE);
+                }
+                if ask.method != Method::GET {
+                    // What the request itself has made useless is older.
+                    kept.began = self.purges.moment();
+                }
+                Fate::Keep(Box::new(kept))
+            }
             Err(reason) => Fate::Pass(reason),
         }
     }
@@ -144,7 +165,7 @@ impl Cache {
         let selection = vary::selection(&selecting, &Lines(&pending.ask.headers));
         let entry = Entry { status, freshness, said, selecting };
         let body = held.body.clone();
-        let (owner, began) = (pending.owner, pending.began);
+        let (owner, began) = (held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
         let forbidden = stored.entry.said.directives.no_store;
         if !forbidden {
@@ -224,6 +245,12 @@ impl Kept {
     pub fn sets_cookie(&self) -> bool {
         Lines(&self.headers).has("set-cookie")
     }
+}
+
+/// Whether an answer says that it is what a `GET` of the address would have had.
+fn is_of_target(target: &Url, headers: &HeaderMap) -> bool {
+    let location = headers.get(CONTENT_LOCATION).and_then(|location| location.to_str().ok());
+    location.and_then(|location| target.join(location).ok()).is_some_and(|url| url == *target)
 }
 
 /// Puts all lines of a field in the place of those that were there.

@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use spillgate_actors::transport::Interim;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,12 +18,15 @@ use url::Url;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::exchange::Exchanges;
+use crate::sidecar::interim::{InterimIo, Interims};
+use crate::sidecar::manner::Repeats;
 
 /// What a listener's connections share.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) upstream: Url,
+    pub(super) repeats: Repeats,
 }
 
 /// Accepts until it is told to stop; then open connections finish what they have begun.
@@ -55,8 +59,10 @@ fn open(stream: TcpStream, service: Service, ending: &GracefulShutdown, connecti
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     builder.http2().timer(TokioTimer::new());
-    let handler = service_fn(move |request| handle(service.clone(), request));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler);
+    let interims = Arc::new(Interims::default());
+    let io = InterimIo::new(TokioIo::new(stream), interims.clone(), HEAD_MAX);
+    let handler = service_fn(move |request| handle(service.clone(), request, interims.clone()));
+    let connection = builder.serve_connection_with_upgrades(io, handler);
     let watched = ending.watch(connection.into_owned());
     // How a connection ends is its peer's business.
     connections.spawn(async move { drop(watched.await) });
@@ -65,10 +71,21 @@ fn open(stream: TcpStream, service: Service, ending: &GracefulShutdown, connecti
 async fn handle(
     service: Service,
     request: Request<Incoming>,
+    interims: Arc<Interims>,
 ) -> Result<Response<OutBody>, Infallible> {
-    Ok(service.exchanges.answer(&service.upstream, request).await)
+    // Elsewhere interim answers are frames, or unknown.
+    let interim: Option<Interim> = (request.version() == Version::HTTP_11).then(|| {
+        let (interims, number) = (interims.clone(), interims.open());
+        let leave: Interim =
+            Arc::new(move |status, headers| interims.leave(number, status, headers));
+        leave
+    });
+    let place = (&service.upstream, service.repeats);
+    let response = service.exchanges.answer(place, request, interim).await;
+    interims.close();
+    Ok(response)
 }
 
 /// How long a request's head may take to come.
-const HEAD_MAX: Duration = Duration::from_secs(10);
+const HEAD_MAX: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
