@@ -161,7 +161,7 @@ impl ClientBuilder {
 
     /// Sends without touching what is sent and what comes, for a proxy.
     #[cfg(feature = "sidecar")]
-    pub(crate) fn passing_on(mut self) -> Self {
+    pub fn passing_on(mut self) -> Self {
         self.passes_on = true;
         self
     }

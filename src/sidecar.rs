@@ -13,6 +13,7 @@ mod refusal;
 mod response;
 mod share;
 mod stream;
+pub mod tally;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::cache::Cache;
 use crate::client::Client;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
+use crate::sidecar::tally::Tally;
 
 /// What one listener stands for.
 #[derive(Debug, Clone)]
@@ -44,6 +46,7 @@ pub struct Sidecar {
     addrs: Vec<SocketAddr>,
     stop: CancellationToken,
     connections: TaskTracker,
+    exchanges: Arc<Exchanges>,
 }
 
 impl Sidecar {
@@ -63,12 +66,22 @@ impl Sidecar {
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }
-        Ok(Self { addrs, stop, connections })
+        Ok(Self { addrs, stop, connections, exchanges })
     }
 
     /// Where it listens, in the order of its listeners.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Its cache.
+    pub fn cache(&self) -> &Cache {
+        self.exchanges.cache()
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Tally {
+        self.exchanges.tallies.read()
     }
 
     /// Takes no more connections and waits until those that are open have had their answers.

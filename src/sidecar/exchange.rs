@@ -1,6 +1,7 @@
 //! One request on its way through: cache, flight, upstream, answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::StreamExt as _;
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
@@ -27,6 +28,7 @@ use crate::sidecar::manner::{Manner, Repeats};
 use crate::sidecar::response::{of_own, of_served, of_shared};
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::tally::Tallies;
 use crate::sidecar::{hygiene, refusal};
 
 /// What all exchanges share.
@@ -35,11 +37,17 @@ pub(super) struct Exchanges {
     cache: Arc<Cache>,
     flights: Flights,
     name: Pseudonym,
+    pub(super) tallies: Tallies,
 }
 
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
-        Self { client, cache, flights: Flights::default(), name: Pseudonym::fresh() }
+        let (flights, name) = (Flights::default(), Pseudonym::fresh());
+        Self { client, cache, flights, name, tallies: Tallies::default() }
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Answers a request, whatever happens.
@@ -49,6 +57,7 @@ impl Exchanges {
         request: Request<Incoming>,
         interim: Option<Interim>,
     ) -> Response<OutBody> {
+        self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
         // Where both lengths are given, the engine drops one of them unseen: after a chunked body no
         // other request is taken from the connection (RFC 9112 section 6.1).
@@ -81,8 +90,12 @@ impl Exchanges {
         manner: Manner,
     ) -> Response<OutBody> {
         match self.cache.look(ask) {
-            Look::Serve(served) => of_served(*served),
+            Look::Serve(served) => {
+                self.tallies.hits.fetch_add(1, Relaxed);
+                of_served(*served)
+            }
             Look::ServeAndRenew(served, pending) => {
+                self.tallies.hits.fetch_add(1, Relaxed);
                 self.renew(*pending, manner.for_refresh());
                 of_served(*served)
             }
@@ -119,9 +132,11 @@ impl Exchanges {
         } else {
             Some(pending)
         };
+        let waits = self.tallies.waits();
         let Some(landing) = manner.in_time(seat.flight.landed()).await else {
             return refusal::of_error(&late());
         };
+        drop(waits);
         self.land(landing, (first, &seat.flight, &ask), spare, manner).await
     }
 
@@ -267,6 +282,7 @@ impl Exchanges {
     }
 
     async fn ask_once(&self, pending: &Pending, body: Body, manner: &Manner) -> Option<Asked> {
+        self.tallies.forwarded.fetch_add(1, Relaxed);
         let ask = pending.ask();
         let mut headers = ask.headers.clone();
         pending.prepare(&mut headers);
