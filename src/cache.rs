@@ -111,7 +111,7 @@ impl Cache {
         let variants_max = self.options.variants_max;
         self.store.update(key, &mut |page: Option<&Page>| {
             let page = page.map_or_else(|| Page::new(url.to_owned()), Page::clone);
-            page.put(stored.clone(), variants_max)
+            page.put(&stored, variants_max)
         });
     }
 }

@@ -22,6 +22,7 @@ mod patch;
 mod place;
 pub(crate) mod route;
 mod section;
+pub mod serving;
 mod shape;
 mod source;
 mod value;
@@ -32,6 +33,7 @@ mod tests;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
+use serving::{ListenerSettings, ListenerShape};
 use settings::{
     CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
 };
@@ -72,6 +75,10 @@ pub struct Config {
     /// Faults to inject, which do nothing unless
     /// [`chaos_from_config`](crate::ClientBuilder::chaos_from_config) or a flag asks for them.
     pub chaos: Vec<ChaosSettings>,
+    /// Where `spillgate serve` listens.
+    pub listeners: Vec<ListenerSettings>,
+    /// Where it tells how it is, on the loopback interface.
+    pub admin: Option<SocketAddr>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -89,6 +96,8 @@ impl Config {
         let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
+        config.listeners = shape.listener.into_iter().map(ListenerShape::settings).collect();
+        config.admin = shape.admin.bind.map(|bind| bind.0);
         let (hosts, slips) =
             section::read(&shape.host, &config.places, &config.defaults, &config.limits);
         config.file_hosts = hosts;
@@ -107,9 +116,10 @@ impl Config {
         let origin = path.display().to_string();
         let text = read_text(path, &origin)?;
         let mut config = Self::from_toml(&text, &origin)?;
-        if let (Some(ca_file), Some(directory)) = (&mut config.tls.ca_file, path.parent()) {
-            *ca_file = directory.join(&ca_file);
-        }
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
+        let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);
+        files.for_each(|file| *file = directory.join(&file));
         Ok(config)
     }
 

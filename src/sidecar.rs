@@ -3,6 +3,7 @@
 //! A reverse listener stands for one upstream. Requests pass the cache first and then the client, so
 //! queue, breaker, retries and spans apply; bodies stream both ways.
 
+mod admin;
 mod body;
 mod exchange;
 mod hygiene;
@@ -14,10 +15,13 @@ mod response;
 mod share;
 mod stream;
 pub mod tally;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +30,7 @@ use url::Url;
 
 use crate::cache::Cache;
 use crate::client::Client;
+use crate::sidecar::admin::Admin;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::tally::Tally;
@@ -39,6 +44,8 @@ pub struct ListenerOptions {
     pub upstream: Url,
     /// Which of its requests are sent again after a failure.
     pub repeats: Repeats,
+    /// Certificate chain and key, as PEM files, if it speaks TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// A running proxy; it ends with [`Sidecar::drain`].
@@ -46,6 +53,8 @@ pub struct Sidecar {
     addrs: Vec<SocketAddr>,
     stop: CancellationToken,
     connections: TaskTracker,
+    admin: Arc<Admin>,
+    stop_admin: CancellationToken,
     exchanges: Arc<Exchanges>,
 }
 
@@ -59,14 +68,35 @@ impl Sidecar {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addrs = Vec::new();
         let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream, repeats } in listeners {
+        for ListenerOptions { bind, upstream, repeats, tls } in listeners {
+            let tls = tls.as_ref().map(tls::acceptor).transpose()?;
             let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
             addrs.push(socket.local_addr()?);
-            let service = listener::Service { exchanges: exchanges.clone(), upstream, repeats };
+            let service =
+                listener::Service { exchanges: exchanges.clone(), upstream, repeats, tls };
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }
-        Ok(Self { addrs, stop, connections, exchanges })
+        let draining = AtomicBool::new(false);
+        let admin = Arc::new(Admin { exchanges: exchanges.clone(), draining });
+        let stop_admin = CancellationToken::new();
+        Ok(Self { addrs, stop, connections, admin, stop_admin, exchanges })
+    }
+
+    /// Tells how it is at an address of the loopback interface, and returns the address.
+    ///
+    /// `/healthz`, `/readyz`, `/metrics`, `/hosts`, `/cache` and `/version`, and
+    /// `POST /cache/invalidate` with `?url=`, `?prefix=`, `?tag=`, `?host=` or `?all`.
+    pub async fn administer(&self, bind: SocketAddr) -> io::Result<SocketAddr> {
+        let name = bind.to_string();
+        if !bind.ip().is_loopback() {
+            let cause = io::Error::new(io::ErrorKind::InvalidInput, "it is no loopback address");
+            return Err(named(&name, &cause));
+        }
+        let socket = TcpListener::bind(bind).await.map_err(|cause| named(&name, &cause))?;
+        let addr = socket.local_addr()?;
+        tokio::spawn(admin::serve(socket, self.admin.clone(), self.stop_admin.clone()));
+        Ok(addr)
     }
 
     /// Where it listens, in the order of its listeners.
@@ -86,9 +116,11 @@ impl Sidecar {
 
     /// Takes no more connections and waits until those that are open have had their answers.
     pub async fn drain(self) {
+        self.admin.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.connections.close();
         self.connections.wait().await;
+        self.stop_admin.cancel();
     }
 }
 

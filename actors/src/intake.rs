@@ -38,8 +38,7 @@ pub(crate) fn prepare(
     let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
     let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
     let timeouts = timeouts_of(&fetch, &plan);
-    let wishes = &fetch.wishes;
-    let named = wishes.scope.is_some();
+    let (wishes, named) = (&fetch.wishes, fetch.wishes.scope.is_some());
     let mut spec = CallSpec {
         ticket: fetch.ticket,
         target: target.clone(),
@@ -188,12 +187,13 @@ fn repeat_of(fetch: &Fetch, plan: &CallPlan) -> Repeat {
     let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
     match (fetch.wishes.repeat, plan.repeat) {
         (RepeatWish::Forbidden, _) => Repeat::Never,
-        (RepeatWish::IfNeverSent, _) => Repeat::IfNeverSent,
         (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
             Repeat::Always
         }
         (RepeatWish::ByMethod, MethodRepeat::Unsafe) if has_key => Repeat::Always,
-        (RepeatWish::ByMethod, MethodRepeat::Unsafe) => Repeat::IfNeverSent,
+        (RepeatWish::IfNeverSent, _) | (RepeatWish::ByMethod, MethodRepeat::Unsafe) => {
+            Repeat::IfNeverSent
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use spillgate_actors::core::cache::using::{self, Doubt, Use};
 use spillgate_actors::core::cache::vary;
 use url::Url;
 
-use crate::cache::key::{Identity, Owner};
+use crate::cache::key::{Identity, Owner, names_user};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::served::Served;
 use crate::cache::{Cache, now};
@@ -98,7 +98,12 @@ impl Cache {
         let shares = self.options.identity == Identity::UnlessShared && owner.is_some();
         let held = page.as_ref().and_then(|page| {
             let own = page.choose(owner, &ask.headers);
-            own.or_else(|| shares.then(|| page.choose(None, &ask.headers)).flatten()).cloned()
+            let of_all = || {
+                let stored = page.choose(None, &ask.headers).filter(|_| shares)?;
+                let for_all = stored.entry.is_for_all(&self.options.rules, &Lines(&ask.headers));
+                (for_all || !names_user(&ask.headers)).then_some(stored)
+            };
+            own.or_else(of_all).cloned()
         });
         let Some(stored) = held else {
             let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };

@@ -175,14 +175,14 @@ impl Cache {
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
-    fn headed(&self, pending: &Pending, status: StatusCode, head: &HeaderMap) {
+    fn headed(&self, pending: &Pending, status: StatusCode, said: &HeaderMap) {
         let Some(held) = pending.held.as_deref() else { return };
         let length = held.body.len() as u64;
         let lines = Lines(&held.headers);
-        match updating::headed(&lines, length, status.as_u16(), &Lines(head)) {
+        match updating::headed(&lines, length, status.as_u16(), &Lines(said)) {
             Headed::Unrelated => {}
             Headed::Changed => self.store.remove(&pending.key),
-            Headed::Renewed => drop(self.merged(pending, held, head)),
+            Headed::Renewed => drop(self.merged(pending, held, said)),
         }
     }
 

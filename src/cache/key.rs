@@ -12,8 +12,8 @@ pub enum Identity {
     /// Each set of credentials has answers of its own, whatever these say of sharing.
     #[default]
     ByCredentials,
-    /// The same, but for answers that say that all may have them, and those to requests without
-    /// credentials: these are for all.
+    /// The same, but for answers that say that all may have them; those to requests without
+    /// credentials are for requests with a cookie, too.
     UnlessShared,
     /// One table for all; what may be shared is left to the rules alone.
     Shared,
@@ -59,6 +59,11 @@ impl Keys {
         }
         Some(*hasher.finalize().as_bytes())
     }
+}
+
+/// Whether a request says who asks in more than a cookie, which many requests carry for no reason.
+pub(super) fn names_user(headers: &HeaderMap) -> bool {
+    CREDENTIALS.iter().any(|name| *name != COOKIE && headers.contains_key(name))
 }
 
 /// Whose an answer is, as a keyed digest; `None` for nobody in particular.

@@ -64,7 +64,7 @@ impl Page {
 
     /// The page with an answer in the place of those for the same requests; an older answer changes
     /// nothing. Beyond `variants_max` the oldest go.
-    pub fn put(&self, stored: Arc<Stored>, variants_max: usize) -> Self {
+    pub fn put(&self, stored: &Arc<Stored>, variants_max: usize) -> Self {
         let replaced = |old: &&Arc<Stored>| stored.replaces(old);
         if self.variants.iter().filter(replaced).any(|old| old.began > stored.began) {
             return self.clone();

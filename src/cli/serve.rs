@@ -1,12 +1,16 @@
 //! `spillgate serve`: the sidecar as a process.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use spillgate_core::cache::rules::{Mode, SetCookie};
 use url::Url;
 
 use crate::builder::ClientBuilder;
+use crate::cache::key::Identity;
 use crate::cache::memory::MemoryStore;
 use crate::cache::{Cache, CacheOptions};
 use crate::cli::exit::Exit;
@@ -14,21 +18,30 @@ use crate::cli::failure::Failure;
 use crate::cli::setup::block_on;
 use crate::cli::signals::Signals;
 use crate::client::Client;
+use crate::config::Config;
+use crate::config::serving::{ListenerSettings, ServingPreset};
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::{ListenerOptions, Sidecar};
 
 /// What `serve` is told.
 #[derive(clap::Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one
+    /// Configuration file (TOML) with a `[[listener]]` for each upstream
+    #[arg(short, long, value_name = "FILE", env = "SPILLGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address to listen on for --upstream; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SPILLGATE_LISTEN", default_value = "127.0.0.1:0")]
     listen: String,
-    /// Where requests go
+    /// Where requests go, beside the listeners of the file
     #[arg(long, value_name = "URL", env = "SPILLGATE_UPSTREAM")]
-    upstream: Url,
-    /// How daring it is
+    upstream: Option<Url>,
+    /// How daring it is where the file does not say
     #[arg(long, value_enum, env = "SPILLGATE_PRESET", default_value_t = Preset::Cautious)]
     preset: Preset,
+    /// How long requests may take to end once it is told to
+    #[arg(long, value_name = "TIME", env = "SPILLGATE_GRACE", default_value = "30s",
+        value_parser = humantime::parse_duration)]
+    grace: Duration,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -46,52 +59,123 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 
 async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::catch()?;
-    let (builder, options) = preset(args.preset);
-    let client = builder.passing_on().build()?;
-    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
-    let listeners = vec![ListenerOptions {
-        bind: args.listen.clone(),
-        upstream: args.upstream.clone(),
-        repeats: Repeats::NeverSent,
-    }];
-    let sidecar = Sidecar::start(client.clone(), Arc::new(cache), listeners)
-        .await
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let config = args.config.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
+    let config = config.with_environment()?;
+    let listeners = listeners(args, &config);
+    if listeners.is_empty() {
+        let failure = Failure::usage("there is nothing to serve");
+        return Err(failure.hint("name an --upstream, or a file with a [[listener]]"));
+    }
+    let admin = config.admin;
+    let mut running = Vec::new();
     let mut stdout = io::stdout();
-    for address in sidecar.addrs() {
-        let _ = writeln!(stdout, "listening on http://{address}");
+    // Each preset is a client and a cache of its own: what one may store, another may not use.
+    for preset in [ServingPreset::Cautious, ServingPreset::Conformance, ServingPreset::Private] {
+        let own: Vec<_> = listeners.iter().filter(|(own, _, _)| *own == preset).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let (client, cache) = parts(preset, &config)?;
+        let options = own.iter().map(|(_, _, options)| options.clone()).collect();
+        let started = Sidecar::start(client.clone(), Arc::new(cache), options).await;
+        let sidecar = started.map_err(|error| Failure::usage(error.to_string()))?;
+        for ((_, name, options), address) in own.iter().zip(sidecar.addrs()) {
+            let scheme = if options.tls.is_some() { "https" } else { "http" };
+            let _ = writeln!(stdout, "{name}={scheme}://{address}");
+        }
+        running.push((sidecar, client));
+    }
+    if let (Some(bind), Some((first, _))) = (admin, running.first()) {
+        let told = first.administer(bind).await;
+        let address = told.map_err(|error| Failure::usage(error.to_string()))?;
+        let _ = writeln!(stdout, "admin=http://{address}");
     }
     let _ = stdout.flush();
     signals.next().await;
-    sidecar.drain().await;
-    Ok(Exit::Fine)
+    tokio::select! {
+        biased;
+        () = signals.next() => Ok(Exit::Interrupted),
+        () = end(running, args.grace) => Ok(Exit::Fine),
+    }
 }
 
-fn preset(preset: Preset) -> (ClientBuilder, CacheOptions) {
-    use crate::cache::key::Identity;
-    use spillgate_core::cache::rules::{Mode, SetCookie};
-    let mut options = CacheOptions::default();
-    let builder = match preset {
-        Preset::Cautious => {
-            options.identity = Identity::UnlessShared;
-            Client::builder()
-        }
-        Preset::Conformance | Preset::Private => {
-            options.identity = Identity::Shared;
-            options.rules.set_cookie = SetCookie::Store;
-            options.rules.targeted = vec!["cdn-cache-control".into()];
-            if matches!(preset, Preset::Private) {
-                options.rules.mode = Mode::Private;
-                options.rules.targeted = vec![];
-            }
-            Client::builder().defaults(|config| {
-                config.limits.global = 256;
-                config.defaults.concurrency = 256;
-                config.defaults.limit.floor = 1;
-                config.defaults.retry.attempts_max = 1;
-                config.defaults.breaker = crate::Breaker::off();
-            })
-        }
-    };
-    (builder, options)
+/// Lets what was begun come to its end, for a while.
+async fn end(running: Vec<(Sidecar, Client)>, grace: Duration) {
+    let ending = running.into_iter().map(|(sidecar, client)| async move {
+        let _ = tokio::time::timeout(grace, sidecar.drain()).await;
+        client.shutdown(Duration::ZERO).await;
+    });
+    futures_util::future::join_all(ending).await;
 }
+
+type Named = (ServingPreset, String, ListenerOptions);
+
+fn listeners(args: &ServeArgs, config: &Config) -> Vec<Named> {
+    let of_flags = args.preset.into();
+    let of_file = config.listeners.iter().map(|settings: &ListenerSettings| {
+        let (bind, upstream) = (settings.bind.to_string(), settings.upstream.clone());
+        let tls = settings.tls.clone();
+        // A file says itself what is sent again.
+        let options = ListenerOptions { bind, upstream, repeats: Repeats::ByPolicy, tls };
+        (settings.preset.unwrap_or(of_flags), name_of(&settings.upstream), options)
+    });
+    let of_flag = args.upstream.iter().map(|upstream| {
+        let (bind, repeats) = (args.listen.clone(), Repeats::NeverSent);
+        let options = ListenerOptions { bind, upstream: upstream.clone(), repeats, tls: None };
+        (of_flags, name_of(upstream), options)
+    });
+    of_flag.chain(of_file).collect()
+}
+
+/// An upstream's name and port, without what may be secret.
+fn name_of(upstream: &Url) -> String {
+    let host = upstream.host_str().unwrap_or_default();
+    upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+fn parts(preset: ServingPreset, config: &Config) -> Result<(Client, Cache), Failure> {
+    let (builder, options) = of_preset(preset, config.clone());
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret)
+        .map_err(|cause| Failure::bug(format!("the system gives no randomness: {cause}")))?;
+    let store = Arc::new(MemoryStore::new(STORE_BYTES_MAX));
+    Ok((builder.passing_on().build()?, Cache::new(options, store, secret)))
+}
+
+fn of_preset(preset: ServingPreset, config: Config) -> (ClientBuilder, CacheOptions) {
+    let mut options = CacheOptions::default();
+    let builder = Client::builder().config(config);
+    match preset {
+        ServingPreset::Cautious => {
+            options.identity = Identity::UnlessShared;
+            return (builder, options);
+        }
+        ServingPreset::Conformance => options.rules.targeted = vec!["cdn-cache-control".into()],
+        ServingPreset::Private => options.rules.mode = Mode::Private,
+    }
+    options.identity = Identity::Shared;
+    options.rules.set_cookie = SetCookie::Store;
+    (builder.defaults(unguarded), options)
+}
+
+/// Nothing that a suite of tests could mistake for the cache's doing.
+fn unguarded(config: &mut Config) {
+    config.limits.global = config.limits.global.max(256);
+    config.defaults.concurrency = config.defaults.concurrency.max(256);
+    config.defaults.limit.floor = 1;
+    config.defaults.retry.attempts_max = 1;
+    config.defaults.breaker = crate::Breaker::off();
+}
+
+impl From<Preset> for ServingPreset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Cautious => Self::Cautious,
+            Preset::Conformance => Self::Conformance,
+            Preset::Private => Self::Private,
+        }
+    }
+}
+
+/// What answers in memory may take.
+const STORE_BYTES_MAX: u64 = 64 << 20;

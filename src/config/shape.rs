@@ -12,6 +12,7 @@ use super::breaker::BreakerShape;
 use super::choice::Hinted;
 use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
+use super::serving::{AdminShape, ListenerShape};
 use super::value::{
     ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Positive, Span, Text,
 };
@@ -26,6 +27,8 @@ pub(super) struct FileShape {
     pub(super) host: Vec<HostShape>,
     pub(super) chaos: Vec<ChaosShape>,
     pub(super) telemetry: TelemetryShape,
+    pub(super) listener: Vec<ListenerShape>,
+    pub(super) admin: AdminShape,
 }
 
 /// What environment variables can say: all but the hosts.

@@ -46,6 +46,10 @@ impl Exchanges {
         Self { client, cache, flights, name, tallies: Tallies::default() }
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(super) fn cache(&self) -> &Cache {
         &self.cache
     }
@@ -62,17 +66,16 @@ impl Exchanges {
         // Where both lengths are given, the engine drops one of them unseen: after a chunked body no
         // other request is taken from the connection (RFC 9112 section 6.1).
         let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-        let mut response = match hygiene::flaw(&parts, &self.name) {
-            Some(flaw) => refusal::of_flaw(flaw),
-            None => {
-                let manner = Manner::take(&mut parts.headers, repeats, interim);
-                hygiene::prepare(&mut parts.headers);
-                self.name.append_via(&mut parts.headers, parts.version);
-                let url = hygiene::target(upstream, &parts.uri);
-                let (method, headers) = (parts.method, parts.headers);
-                let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
-                self.respond(ask, body, manner).await
-            }
+        let mut response = if let Some(flaw) = hygiene::flaw(&parts, &self.name) {
+            refusal::of_flaw(flaw)
+        } else {
+            let manner = Manner::take(&mut parts.headers, repeats, interim);
+            hygiene::prepare(&mut parts.headers);
+            self.name.append_via(&mut parts.headers, parts.version);
+            let url = hygiene::target(upstream, &parts.uri);
+            let (method, headers) = (parts.method, parts.headers);
+            let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
+            self.respond(ask, body, manner).await
         };
         let closes = response.headers().contains_key(CONNECTION) || chunked;
         hygiene::strip(response.headers_mut());
@@ -126,7 +129,7 @@ impl Exchanges {
             let manner = manner.for_all();
             tokio::spawn(async move {
                 let landed = exchanges.fly(&flight, &place, pending, &manner).await;
-                exchanges.end(&place, landing, landed);
+                exchanges.end(&place, &landing, landed);
             });
             None
         } else {
@@ -206,7 +209,7 @@ impl Exchanges {
 
     /// Tells those who wait. An answer that all may have is joined until it is stored: whoever came
     /// in between would find neither.
-    fn end(&self, place: &Place, landing: watch::Sender<Option<Landing>>, landed: Landing) {
+    fn end(&self, place: &Place, landing: &watch::Sender<Option<Landing>>, landed: Landing) {
         let shared = matches!(landed, Landing::Shared(_));
         // Nobody may be left to hear it.
         let _ = landing.send(Some(landed));
@@ -218,7 +221,7 @@ impl Exchanges {
     /// Reads an answer for all who want it, and stores it if it is to be.
     fn share(
         self: &Arc<Self>,
-        kept: Option<Kept>,
+        kept: Option<Box<Kept>>,
         response: StreamingResponse,
         cache_status: CacheStatus,
         place: Option<&Place>,
@@ -233,7 +236,7 @@ impl Exchanges {
         tokio::spawn(async move {
             read(response, &reading.body, seat).await;
             if let (Some(kept), Some(body)) = (&reading.kept, reading.whole()) {
-                exchanges.cache.keep(kept.clone(), body);
+                exchanges.cache.keep(Kept::clone(kept), body);
             }
             if let Some(place) = place {
                 exchanges.flights.take_off(&place);
@@ -300,7 +303,7 @@ impl Exchanges {
             }
         };
         match self.cache.arrived(pending, response.status(), response.headers()) {
-            Fate::Keep(kept) => Some(Asked::Came(response, Some(*kept))),
+            Fate::Keep(kept) => Some(Asked::Came(response, Some(kept))),
             Fate::Pass(_) => Some(Asked::Came(response, None)),
             Fate::Replace(replacement) => Some(Asked::Replaced(replacement)),
             Fate::AskAgain => None,
@@ -320,7 +323,7 @@ impl Exchanges {
             {
                 while reader.next().await.is_some() {}
             }
-            exchanges.end(&place, landing, landed);
+            exchanges.end(&place, &landing, landed);
         });
     }
 }
@@ -348,7 +351,7 @@ async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<S
 
 /// What asking the upstream came to.
 enum Asked {
-    Came(StreamingResponse, Option<Kept>),
+    Came(StreamingResponse, Option<Box<Kept>>),
     Replaced(Replacement),
     Failed(Error),
 }
@@ -369,7 +372,7 @@ fn in_body(body: Incoming) -> Body {
         return Body::Empty;
     }
     let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|cause| TransportError::sent(ErrorKind::Cancelled).caused_by(cause))
+        chunk.map_err(|cause| TransportError::sent(ErrorKind::RequestBody).caused_by(cause))
     });
     Body::Stream(Box::pin(chunks))
 }

@@ -11,10 +11,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use spillgate_actors::transport::Interim;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -30,6 +31,7 @@ pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) upstream: Url,
     pub(super) repeats: Repeats,
+    pub(super) tls: Option<TlsAcceptor>,
 }
 
 /// Accepts until it is told to stop; then open connections finish what they have begun.
@@ -74,21 +76,37 @@ fn open(
 ) {
     // The option only costs speed where it is refused.
     let _ = stream.set_nodelay(true);
+    let watcher = ending.watcher();
+    connections.spawn(async move {
+        let exchanges = service.exchanges.clone();
+        let present = exchanges.tallies.connected();
+        match service.tls.clone() {
+            None => speak(TokioIo::new(stream), service, watcher).await,
+            Some(tls) => {
+                let shaken = tokio::time::timeout(HEAD_MAX, tls.accept(stream)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    speak(TokioIo::new(stream), service, watcher).await;
+                }
+            }
+        }
+        drop((present, room));
+    });
+}
+
+/// Serves one connection until it ends.
+async fn speak<T>(io: T, service: Service, watcher: Watcher)
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    let interims = Arc::new(Interims::default());
+    let io = InterimIo::new(io, interims.clone(), HEAD_MAX);
+    let handler = service_fn(move |request| handle(service.clone(), request, interims.clone()));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     builder.http2().timer(TokioTimer::new());
-    let exchanges = service.exchanges.clone();
-    let interims = Arc::new(Interims::default());
-    let io = InterimIo::new(TokioIo::new(stream), interims.clone(), HEAD_MAX);
-    let handler = service_fn(move |request| handle(service.clone(), request, interims.clone()));
-    let connection = builder.serve_connection_with_upgrades(io, handler);
-    let watched = ending.watch(connection.into_owned());
+    let connection = builder.serve_connection(io, handler);
     // How a connection ends is its peer's business.
-    connections.spawn(async move {
-        let present = exchanges.tallies.connected();
-        let _ = watched.await;
-        drop((present, room));
-    });
+    let _ = watcher.watch(connection.into_owned()).await;
 }
 
 async fn handle(

@@ -53,14 +53,17 @@ pub(super) fn told(status: StatusCode, text: &str) -> Response<OutBody> {
 }
 
 fn status_of(error: &Error) -> StatusCode {
-    match error.kind() {
-        ErrorKind::DestinationIpProhibited => StatusCode::FORBIDDEN,
-        ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
-        ErrorKind::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-        _ if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
-        _ if error.class() == ErrorClass::Rejected => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::BAD_GATEWAY,
+    let kind = error.kind();
+    if kind == ErrorKind::DestinationIpProhibited {
+        return StatusCode::FORBIDDEN;
     }
+    if matches!(kind, ErrorKind::InvalidRequest | ErrorKind::RequestBody) {
+        return StatusCode::BAD_REQUEST;
+    }
+    if kind == ErrorKind::ShuttingDown || error.class() == ErrorClass::Rejected {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY }
 }
 
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

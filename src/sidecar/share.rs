@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     /// What it is stored by; `None` for a failure, which is told but not stored.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<Box<Kept>>,
     pub(super) body: Arc<SharedBody>,
     pub(super) cache_status: CacheStatus,
 }

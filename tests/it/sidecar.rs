@@ -1,5 +1,6 @@
 //! The sidecar over real sockets: who waits for whose answer, and who never gets another's.
 
+mod admin;
 mod hygiene;
 mod origin;
 mod stampede;

@@ -103,7 +103,7 @@ async fn fields_of_one_hop_stay_on_it_both_ways() {
     for head in [origin.heads().remove(0), answer] {
         let head = head.to_ascii_lowercase();
         assert!(head.contains("x-kept: 1") && head.contains("via: 1.1 spillgate-"), "{head}");
-        for gone in ["x-own", "keep-alive", "te:", "secret", "upgrade", "x-spillgate"] {
+        for gone in ["x-own", "keep-alive", "\nte:", "secret", "upgrade", "x-spillgate"] {
             assert!(!head.contains(gone), "{gone}: {head}");
         }
     }

@@ -68,7 +68,7 @@ impl Origin {
     }
 }
 
-fn serve(mut stream: &TcpStream, stage: &Stage, say: &Say) {
+fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -81,11 +81,11 @@ fn serve(mut stream: &TcpStream, stage: &Stage, say: &Say) {
             continue;
         };
         let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
-        let mut state = stage.state.lock().unwrap();
+        let mut state = gate.state.lock().unwrap();
         state.heads.push(head.clone());
-        stage.changed.notify_all();
+        gate.changed.notify_all();
         while !state.open {
-            state = stage.changed.wait(state).unwrap();
+            state = gate.changed.wait(state).unwrap();
         }
         drop(state);
         if stream.write_all(say(&head).as_bytes()).is_err() {
@@ -120,8 +120,8 @@ pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidec
     let client = client.build().unwrap();
     let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
     let upstream = format!("http://{origin}/").parse().unwrap();
-    let listener =
-        ListenerOptions { bind: "127.0.0.1:0".into(), upstream, repeats: Repeats::NeverSent };
+    let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
+    let listener = ListenerOptions { bind, upstream, repeats, tls: None };
     Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
 }
 
