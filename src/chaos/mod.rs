@@ -39,11 +39,11 @@ use crate::config::settings::ChaosSettings;
 ///     .hang(0.01)
 ///     .truncate(0.01)
 ///     .fault(Fault::status(1.0, 429).retry_after(ms(2_000)).times(3).route("POST /v1/*"))
-///     .fault(Fault::errors(1.0, ErrorKind::DnsError).on("gone.example.com"))
+///     .fault(Fault::errors(1.0, ErrorKind::DnsError).on("gone.example.net"))
 ///     .on("*.example.com"); // where the others strike
 /// let client = Client::builder().chaos(chaos).build()?;
 ///
-/// let call = client.get("https://gone.example.com/").no_retry();
+/// let call = client.get("https://gone.example.net/").no_retry();
 /// let error = call.send().await.expect_err("no such name");
 /// assert_eq!(error.kind(), ErrorKind::DnsError);
 /// assert_eq!(error.report().map(|report| report.attempts), Some(1));
