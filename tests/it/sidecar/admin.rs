@@ -68,3 +68,40 @@ async fn drain_ends_what_was_begun_and_takes_no_more() {
     assert!(begun.await.unwrap().ends_with("seen"));
     drained.await.unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn command_prints_where_it_listens_and_ends_in_order() {
+    use std::process::Command;
+
+    use crate::bench::drill;
+    use crate::command::Running;
+
+    let drill = drill();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("serve.toml");
+    let text = format!(
+        "[[listener]]\nbind = \"127.0.0.1:0\"\nupstream = \"{}\"\n[admin]\nbind = \"127.0.0.1:0\"\n",
+        drill.url("")
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spillgate"));
+    command.arg("serve").arg("-c").arg(&file);
+    let mut running = Running::start(command);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut address = |name: &str| {
+        let line = running.line();
+        let address = line.strip_prefix(name).and_then(|line| line.strip_prefix("=http://"));
+        address.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+    };
+    let upstream = address(&format!("127.0.0.1:{}", drill.addr().port()));
+    let admin = address("admin");
+    let answer = runtime.block_on(ask(upstream, "GET /ok", "Host: a\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let ready = runtime.block_on(ask(admin, "GET /readyz", "Host: localhost\r\n"));
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    running.signal("TERM");
+    let (status, told) = running.wait();
+    assert_eq!(status.code(), Some(0), "{told}");
+    assert_eq!(drill.hits(), 1);
+}

@@ -8,6 +8,14 @@ use crate::bench::eventually;
 /// The request that must never reach the origin.
 const HIDDEN: &str = "GET /hidden HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
+/// What is wrong after the head, where it is too late for a refusal.
+const OF_BODIES: [&str; 4] = [
+    "both lengths",
+    "a chunk size that is none",
+    "a chunk longer than its size",
+    "a bare LF in an extension",
+];
+
 /// Heads after which two readers may disagree where the request ends; each is followed by another
 /// request that one of the two would see.
 fn corpus() -> Vec<(&'static str, String)> {
@@ -86,7 +94,8 @@ async fn no_smuggled_request_reaches_the_origin() {
         assert!(!heads.iter().any(|head| head.contains("hidden")), "{what}: {request:?}");
         assert!(answer.matches("HTTP/1.1 ").count() <= 1, "{what}: {request:?} -> {answer}");
         let refused = answer.is_empty() || answer.contains(" 400 ") || answer.contains(" 501 ");
-        assert!(refused || what == "both lengths", "{what}: {request:?} -> {answer}");
+        // An origin may answer before it has seen the body.
+        assert!(refused || OF_BODIES.contains(&what), "{what}: {request:?} -> {answer}");
     }
 }
 
