@@ -130,7 +130,9 @@ fn lifetime(
     let modified = response.first("last-modified").and_then(|text| Wall::parse(text, date));
     match modified {
         Some(modified) if guessed => {
-            let fresh_for = date.since(modified).mul_f64(rules.heuristic_share.clamp(0.0, 1.0));
+            let share = Some(rules.heuristic_share).filter(|share| share.is_finite());
+            let share = share.unwrap_or_default().clamp(0.0, 1.0);
+            let fresh_for = date.since(modified).mul_f64(share);
             let fresh_for = fresh_for.min(rules.heuristic_max);
             Lifetime { fresh_for, source: Source::Heuristic }
         }
