@@ -76,6 +76,8 @@ pub struct Pending {
     pub(super) held: Option<Arc<Stored>>,
     /// Whether it asks the origin about what is held.
     pub(super) validating: bool,
+    /// Whether nobody waits for it: it asks for all of it, whatever its caller wanted.
+    pub(super) renewing: bool,
     /// What the request says in the fields that are known to choose among the answers.
     pub(super) lane: Vec<u8>,
     pub(super) began: u64,
@@ -84,15 +86,19 @@ pub struct Pending {
 
 impl Cache {
     /// Looks for an answer.
-    pub fn look(&self, ask: Ask) -> Look {
+    pub fn look(&self, mut ask: Ask) -> Look {
         let now = now();
+        if names_user(&ask.url) {
+            // Credentials in the address are in no field that could keep users apart.
+            ask.mode = CacheMode::NoStore;
+        }
         let mut wishes = Wishes::read(&Lines(&ask.headers));
         wishes.max_stale = wishes.max_stale.max(ask.max_stale);
         wishes.only_if_cached |= ask.mode == CacheMode::OnlyIfCached;
         let owner = self.keys.owner(self.options.identity, &ask.headers);
         let key = (self.keys.address(&ask.url), owner);
         if let Some(why) = avoids(&ask, &wishes) {
-            return Look::Send(Box::new(self.pending(ask, key, (wishes, why, None), now)));
+            return self.absent(ask, key, (wishes, why, None), now);
         }
         let page = self.store.get(&key.0);
         let held = page.as_ref().and_then(|page| page.choose(owner, &ask.headers)).cloned();
@@ -115,7 +121,7 @@ impl Cache {
                 let served = serve(&ask);
                 let pending =
                     self.pending(ask, key, (wishes, Why::Stale, Some(stored.clone())), now);
-                Look::ServeAndRenew(served, Box::new(pending))
+                Look::ServeAndRenew(served, Box::new(Pending { renewing: true, ..pending }))
             }
             Use::Validate(doubt) => {
                 let why = match doubt {
@@ -148,7 +154,8 @@ impl Cache {
         let lane = vary::selection(&names, &Lines(&ask.headers));
         let validating = validators.unwrap_or_default() && ask.method == Method::GET;
         let began = self.purges.moment();
-        Pending { ask, key, owner, wishes, why, held, validating, lane, began, requested: now }
+        let (renewing, requested) = (false, now);
+        Pending { ask, key, owner, wishes, why, held, validating, renewing, lane, began, requested }
     }
 }
 
@@ -196,10 +203,10 @@ impl Pending {
 
     /// Asks about what is held, in the fields that go to the origin, instead of what the caller holds.
     pub fn prepare(&self, headers: &mut HeaderMap) {
-        let Some(held) = self.held.as_ref().filter(|_| self.validating) else { return };
-        for name in CONDITIONS {
-            headers.remove(name);
+        if self.validating || self.renewing {
+            CONDITIONS.iter().for_each(|name| drop(headers.remove(*name)));
         }
+        let Some(held) = self.held.as_ref().filter(|_| self.validating) else { return };
         let lines = Lines(&held.headers);
         let Validators { etag, modified } = Validators::read(&lines);
         set(headers, IF_NONE_MATCH, etag);
@@ -213,6 +220,10 @@ impl Pending {
         self.validating = false;
         self
     }
+}
+
+fn names_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<&[u8]>) {
