@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{AGE, HeaderMap};
 use http::{HeaderName, Method, StatusCode};
+use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
@@ -80,7 +81,7 @@ impl Cache {
         }
         let exchange = Exchange { requested: pending.requested, received: now };
         let judged = judge(
-            &self.options.rules,
+            &pending.rules,
             &Answered {
                 method: ask.method.as_str(),
                 request: &Lines(&ask.headers),
@@ -98,8 +99,20 @@ impl Cache {
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
         let stored = pending.held.clone()?;
-        using::instead_of_error(&self.options.rules, &stored.entry, &pending.wishes, now())?;
+        using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
+        Some(Replacement { stored, from: From::Store, origin_status: None, detail })
+    }
+
+    /// What is stored and may stand in, however old, where the caller takes anything: all but what
+    /// says that it must not be used without the origin's word.
+    pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
+        let stored = pending.held.clone()?;
+        let directives = &stored.entry.said.directives;
+        if directives.must_revalidate || directives.no_cache == Extent::Whole {
+            return None;
+        }
+        let detail = Some("fallback-stale");
         Some(Replacement { stored, from: From::Store, origin_status: None, detail })
     }
 
@@ -125,7 +138,7 @@ impl Cache {
 
     /// Stores what is held with the fields of a newer answer, and returns it.
     fn merged(&self, pending: &Pending, held: &Stored, newer: &HeaderMap) -> Stored {
-        let rules = &self.options.rules;
+        let rules = &pending.rules;
         let mut headers = held.headers.clone();
         // An age is that of the answer it came with.
         headers.remove(AGE);
@@ -147,7 +160,7 @@ impl Cache {
         let (owner, began) = (pending.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
         let forbidden = stored.entry.said.directives.no_store;
-        if !forbidden {
+        if !forbidden && !pending.joined {
             self.put(pending.key, pending.ask.url.as_str(), stored.clone());
         }
         stored
