@@ -43,6 +43,7 @@ pub struct CacheOptions {
 /// An HTTP cache; cheap to share.
 pub struct Cache {
     options: CacheOptions,
+    rules: Arc<Rules>,
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
@@ -62,7 +63,8 @@ impl Default for CacheOptions {
 impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
-        Self { options, store, keys: Keys::new(secret), purges: Purges::default() }
+        let rules = Arc::new(options.rules.clone());
+        Self { options, rules, store, keys: Keys::new(secret), purges: Purges::default() }
     }
 
     /// The settings.
@@ -90,6 +92,14 @@ impl Cache {
     /// How many addresses are stored, and how many bytes they take.
     pub fn size(&self) -> (usize, u64) {
         (self.store.len(), self.store.bytes())
+    }
+
+    /// Shows each page once. O(pages).
+    pub fn visit(&self, look: &mut dyn FnMut(&Page)) {
+        self.store.visit(&mut |page: &Page| {
+            look(page);
+            Keep::AsIs
+        });
     }
 
     /// Everything that is stored for an address, whoever asked.

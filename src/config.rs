@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod settings;
 
 mod breaker;
+mod caching;
 mod chaos;
 mod choice;
 mod env;
@@ -46,7 +47,8 @@ use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
 use settings::{
-    CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
+    CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
+    TlsSettings,
 };
 use shape::{
     CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
@@ -65,6 +67,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the client does with each call before and after the machines decide.
     pub calls: CallDefaults,
+    /// What is stored and reused.
+    pub cache: CacheSettings,
     /// What is trusted.
     pub tls: TlsSettings,
     /// Where spans go, and what must not be in them.
@@ -253,6 +257,7 @@ impl Config {
         let slips = patch.slips(&self.defaults, &self.limits).into_iter();
         let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         patch.apply(&mut self.defaults);
+        shape.cache.apply(&mut self.cache);
         let calls = &mut self.calls;
         put(&mut calls.methods_repeatable, patch.methods().map(|m| m.cloned().collect()));
         put(&mut calls.coalesce, shape.coalesce.map(Coalesce::from));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{AGE, DATE, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, StatusCode};
 use spillgate_actors::core::cache::date::Wall;
+use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
@@ -86,7 +87,7 @@ impl Cache {
         }
         let exchange = Exchange { requested: pending.requested, received: now };
         let judged = judge(
-            &self.options.rules,
+            &pending.rules,
             &Answered {
                 method: ask.method.as_str(),
                 request: &Lines(&ask.headers),
@@ -113,8 +114,21 @@ impl Cache {
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
         let stored = pending.held.clone()?;
-        using::instead_of_error(&self.options.rules, &stored.entry, &pending.wishes, now())?;
+        using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
+        let (own, shared, from) = (HeaderMap::new(), true, From::Store);
+        Some(Replacement { stored, own, shared, from, origin_status: None, detail })
+    }
+
+    /// What is stored and may stand in, however old, where the caller takes anything: all but what
+    /// says that it must not be used without the origin's word.
+    pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
+        let stored = pending.held.clone()?;
+        let directives = &stored.entry.said.directives;
+        if directives.must_revalidate || directives.no_cache == Extent::Whole {
+            return None;
+        }
+        let detail = Some("fallback-stale");
         let (own, shared, from) = (HeaderMap::new(), true, From::Store);
         Some(Replacement { stored, own, shared, from, origin_status: None, detail })
     }
@@ -138,7 +152,7 @@ impl Cache {
 
     /// Brings what is held up to date with a newer answer's fields, as far as it may be stored.
     fn merged(&self, pending: &Pending, held: &Stored, newer: &HeaderMap) -> Replacement {
-        let rules = &self.options.rules;
+        let rules = &pending.rules;
         let mut headers = held.headers.clone();
         // Both are of the answer that they came with.
         headers.remove(AGE);
@@ -180,6 +194,7 @@ impl Cache {
         let (body, owner, began) = (held.body.clone(), pending.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
         match reason {
+            None if pending.joined => {}
             None => {
                 let (key, url) = (pending.key, pending.ask.url.as_str());
                 self.put(key, url, (stored.clone(), Some(held)), &pending.ask);
