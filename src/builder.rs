@@ -28,7 +28,7 @@ use crate::telemetry::options::{OtlpProtocol, TelemetryOptions};
 use crate::telemetry::parent::parent_of;
 use crate::telemetry::reporter::{Observer, Reporter};
 use crate::transport::ReqwestTransport;
-use crate::transport::options::TransportOptions;
+use crate::transport::options::{TransportOptions, TransportSetupError};
 
 /// Collects what makes a client differ from the standard; the first problem is told by `build`.
 #[derive(Default)]
@@ -45,6 +45,7 @@ pub struct ClientBuilder {
     seed: Option<u64>,
     chaos: Chaos,
     takes_chaos_of_config: bool,
+    passes_on: bool,
     problem: Option<Error>,
 }
 
@@ -159,6 +160,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Sends without touching what is sent and what comes, for a proxy.
+    #[cfg(feature = "sidecar")]
+    pub fn passing_on(mut self) -> Self {
+        self.passes_on = true;
+        self
+    }
+
     /// Makes jitter and trace ids follow from a seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -191,7 +199,7 @@ impl ClientBuilder {
         let telemetry = self.telemetry.unwrap_or_else(|| telemetry_of(&config));
         let transport = match self.transport {
             Some(transport) => transport,
-            None => reqwest_of(&config, self.transport_options)?,
+            None => transport_of(&config, self.transport_options, self.passes_on)?,
         };
         let chaos = if self.chaos.is_empty() && self.takes_chaos_of_config {
             Chaos::of_config(&config, self.seed.unwrap_or_default())
@@ -237,18 +245,28 @@ fn injector_of(chaos: &Chaos) -> Result<Option<Arc<Injector>>, Error> {
     Ok(Some(Arc::new(Injector::new(chaos)?)))
 }
 
-fn reqwest_of(config: &Config, mut options: TransportOptions) -> Result<Arc<dyn Transport>, Error> {
+fn transport_of(
+    config: &Config,
+    mut options: TransportOptions,
+    passes_on: bool,
+) -> Result<Arc<dyn Transport>, Error> {
     options.ca_files.extend(config.tls.ca_file.clone());
     // Fewer idle connections than slots, and most connects are for nothing.
     let slots = usize::try_from(config.limits.global).unwrap_or(usize::MAX);
     options.idle_connections_max = options.idle_connections_max.max(slots.min(IDLE_MAX));
     let total = slots.saturating_mul(TURNS_MIN);
     options.idle_connections_total_max = options.idle_connections_total_max.max(total);
-    let transport = ReqwestTransport::new(&options).map_err(|error| {
+    let refused = |error: TransportSetupError| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         Error::new(ErrorKind::InvalidConfig, format!("{error}{}", cause.unwrap_or_default()))
-    })?;
-    Ok(Arc::new(transport))
+    };
+    #[cfg(feature = "sidecar")]
+    if passes_on {
+        let transport = crate::transport::passing::PassingTransport::new(&options);
+        return Ok(Arc::new(transport.map_err(refused)?));
+    }
+    debug_assert!(!passes_on, "only a proxy passes on");
+    Ok(Arc::new(ReqwestTransport::new(&options).map_err(refused)?))
 }
 
 fn telemetry_of(config: &Config) -> TelemetryOptions {

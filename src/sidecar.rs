@@ -6,10 +6,14 @@
 mod body;
 mod exchange;
 mod hygiene;
+mod interim;
 mod listener;
+pub mod manner;
 mod refusal;
+mod response;
 mod share;
 mod stream;
+pub mod tally;
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +27,8 @@ use url::Url;
 use crate::cache::Cache;
 use crate::client::Client;
 use crate::sidecar::exchange::Exchanges;
+use crate::sidecar::manner::Repeats;
+use crate::sidecar::tally::Tally;
 
 /// What one listener stands for.
 #[derive(Debug, Clone)]
@@ -31,6 +37,8 @@ pub struct ListenerOptions {
     pub bind: String,
     /// Where its requests go: scheme, host, port and a path that is put before theirs.
     pub upstream: Url,
+    /// Which of its requests are sent again after a failure.
+    pub repeats: Repeats,
 }
 
 /// A running proxy; it ends with [`Sidecar::drain`].
@@ -38,6 +46,7 @@ pub struct Sidecar {
     addrs: Vec<SocketAddr>,
     stop: CancellationToken,
     connections: TaskTracker,
+    exchanges: Arc<Exchanges>,
 }
 
 impl Sidecar {
@@ -50,19 +59,29 @@ impl Sidecar {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addrs = Vec::new();
         let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream } in listeners {
+        for ListenerOptions { bind, upstream, repeats } in listeners {
             let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
             addrs.push(socket.local_addr()?);
-            let service = listener::Service { exchanges: exchanges.clone(), upstream };
+            let service = listener::Service { exchanges: exchanges.clone(), upstream, repeats };
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }
-        Ok(Self { addrs, stop, connections })
+        Ok(Self { addrs, stop, connections, exchanges })
     }
 
     /// Where it listens, in the order of its listeners.
     pub fn addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// Its cache.
+    pub fn cache(&self) -> &Cache {
+        self.exchanges.cache()
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> Tally {
+        self.exchanges.tallies.read()
     }
 
     /// Takes no more connections and waits until those that are open have had their answers.

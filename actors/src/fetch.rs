@@ -23,6 +23,7 @@ use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
 use crate::request_body::Body;
+use crate::transport::Interim;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -37,6 +38,7 @@ pub struct Fetch {
     pub(crate) wishes: Wishes,
     pub(crate) span: tracing::Span,
     pub(crate) parent: Option<SpanContext>,
+    pub(crate) interim: Option<Interim>,
 }
 
 /// How a caller wants its request treated; what is `None` is left to the plan.
@@ -72,6 +74,8 @@ pub(crate) enum RepeatWish {
     ByMethod,
     /// This one, whatever its method.
     Allowed,
+    /// Only if nothing of it can have reached the upstream.
+    IfNeverSent,
     /// Not this one.
     Forbidden,
 }
@@ -144,6 +148,7 @@ impl Fetch {
             wishes: Wishes::default(),
             span: tracing::Span::current(),
             parent: None,
+            interim: None,
         }
     }
 

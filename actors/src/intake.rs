@@ -85,6 +85,7 @@ pub(crate) fn prepare(
         body_max: plan.body_max,
         redirects_max: plan.redirects_max,
         delivery,
+        interim: fetch.interim,
     };
     // A scope that the caller named is not the route's, whose options are meant for its own.
     let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
@@ -193,6 +194,7 @@ fn repeat_of(fetch: &Fetch, plan: &CallPlan) -> Repeat {
     let has_key = fetch.headers.contains_key(HeaderName::from_static("idempotency-key"));
     match (fetch.wishes.repeat, plan.repeat) {
         (RepeatWish::Forbidden, _) => Repeat::Never,
+        (RepeatWish::IfNeverSent, _) => Repeat::IfNeverSent,
         (RepeatWish::Allowed, _) | (RepeatWish::ByMethod, MethodRepeat::Idempotent) => {
             Repeat::Always
         }

@@ -50,7 +50,12 @@ pub struct Outbound {
     pub marks: Arc<PhaseMarks>,
     /// Over which connection it goes.
     pub way: Way,
+    /// Who wants to see interim answers (1xx) as they come; a transport may be unable to tell.
+    pub interim: Option<Interim>,
 }
+
+/// Sees interim answers: their status and fields.
+pub type Interim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 
 /// Over which connection a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -14,7 +14,7 @@ use spillgate_actors::core::cache::using::{self, Doubt, Use};
 use spillgate_actors::core::cache::vary;
 use url::Url;
 
-use crate::cache::key::Owner;
+use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::served::Served;
 use crate::cache::{Cache, now};
@@ -116,7 +116,11 @@ impl Cache {
             return self.absent(ask, place, (wishes, why, None));
         }
         let page = self.store.get(&place.key);
-        let held = page.as_ref().and_then(|page| page.choose(place.owner, &ask.headers)).cloned();
+        let shares = self.options.identity == Identity::UnlessShared && place.owner.is_some();
+        let held = page.as_ref().and_then(|page| {
+            let own = page.choose(place.owner, &ask.headers);
+            own.or_else(|| shares.then(|| page.choose(None, &ask.headers)).flatten()).cloned()
+        });
         let Some(stored) = held else {
             let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };
             return self.absent(ask, place, (wishes, why, None));

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, DATE, HeaderMap, HeaderValue};
+use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{HeaderName, Method, StatusCode};
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
-use spillgate_actors::core::cache::rules::Rules;
+use spillgate_actors::core::cache::rules::{Mode, Rules, SetCookie};
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
 use spillgate_actors::core::cache::updating::{self, Headed};
 use spillgate_actors::core::cache::{using, vary};
 
+use url::Url;
+
 use crate::cache::ask::{Ask, CacheMode, Pending};
-use crate::cache::key::Owner;
+use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
 use crate::cache::served::Served;
@@ -93,13 +95,28 @@ impl Cache {
                 request: &Lines(&ask.headers),
                 status: status.as_u16(),
                 response: &Lines(headers),
+                of_target: is_of_target(&ask.url, headers),
                 exchange,
             },
         );
         match judged {
             Ok(entry) => {
-                let rules = &self.options.rules;
-                Fate::Keep(Box::new(Kept::new(rules, pending, entry, headers)))
+                let rules = &pending.rules;
+                let mut kept = Kept::new(rules, pending, entry, headers);
+                if self.options.identity == Identity::UnlessShared
+                    && kept.entry.is_for_all(rules, &Lines(&ask.headers))
+                {
+                    kept.owner = None;
+                }
+                if rules.mode == Mode::Shared && rules.set_cookie == SetCookie::Decline {
+                    // Whatever the answer says of sharing, its cookie is for one.
+                    kept.headers.remove(SET_COOKIE);
+                }
+                if ask.method != Method::GET {
+                    // What the request itself has made useless is older.
+                    kept.began = self.purges.moment();
+                }
+                Fate::Keep(Box::new(kept))
             }
             Err(reason) => {
                 let held = pending.held.as_deref();
@@ -182,6 +199,7 @@ impl Cache {
             request: &Lines(&pending.ask.headers),
             status,
             response: &Lines(&headers),
+            of_target: false,
             exchange,
         };
         let judged = judge(rules, &answered);
@@ -191,7 +209,7 @@ impl Cache {
             Entry { status, freshness, said, selecting: held.entry.selecting.clone() }
         });
         let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
-        let (body, owner, began) = (held.body.clone(), pending.owner, pending.began);
+        let (body, owner, began) = (held.body.clone(), held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
         match reason {
             None if pending.joined => {}
@@ -300,6 +318,12 @@ fn date(headers: &mut HeaderMap, received: Wall) {
     if let Ok(received) = HeaderValue::try_from(received.to_string()) {
         headers.entry(DATE).or_insert(received);
     }
+}
+
+/// Whether an answer says that it is what a `GET` of the address would have had.
+fn is_of_target(target: &Url, headers: &HeaderMap) -> bool {
+    let location = headers.get(CONTENT_LOCATION).and_then(|location| location.to_str().ok());
+    location.and_then(|location| target.join(location).ok()).is_some_and(|url| url == *target)
 }
 
 /// Puts all lines of a field in the place of those that were there.

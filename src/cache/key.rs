@@ -12,6 +12,9 @@ pub enum Identity {
     /// Each set of credentials has answers of its own, whatever these say of sharing.
     #[default]
     ByCredentials,
+    /// The same, but for answers that say that all may have them, and those to requests without
+    /// credentials: these are for all.
+    UnlessShared,
     /// One table for all; what may be shared is left to the rules alone.
     Shared,
 }

@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 use crate::cli::setup::block_on;
 use crate::cli::signals::Signals;
 use crate::client::Client;
+use crate::sidecar::manner::Repeats;
 use crate::sidecar::{ListenerOptions, Sidecar};
 
 /// What `serve` is told.
@@ -46,10 +47,13 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
     let mut signals = Signals::catch()?;
     let (builder, options) = preset(args.preset);
-    let client = builder.build()?;
+    let client = builder.passing_on().build()?;
     let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
-    let listeners =
-        vec![ListenerOptions { bind: args.listen.clone(), upstream: args.upstream.clone() }];
+    let listeners = vec![ListenerOptions {
+        bind: args.listen.clone(),
+        upstream: args.upstream.clone(),
+        repeats: Repeats::NeverSent,
+    }];
     let sidecar = Sidecar::start(client.clone(), Arc::new(cache), listeners)
         .await
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -68,7 +72,10 @@ fn preset(preset: Preset) -> (ClientBuilder, CacheOptions) {
     use spillgate_core::cache::rules::{Mode, SetCookie};
     let mut options = CacheOptions::default();
     let builder = match preset {
-        Preset::Cautious => Client::builder(),
+        Preset::Cautious => {
+            options.identity = Identity::UnlessShared;
+            Client::builder()
+        }
         Preset::Conformance | Preset::Private => {
             options.identity = Identity::Shared;
             options.rules.set_cookie = SetCookie::Store;

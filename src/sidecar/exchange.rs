@@ -1,12 +1,11 @@
 //! One request on its way through: cache, flight, upstream, answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::StreamExt as _;
-use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
-};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use spillgate_actors::answer::StreamingResponse;
@@ -15,17 +14,21 @@ use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
-use spillgate_actors::transport::TransportError;
+use spillgate_actors::transport::{Interim, TransportError};
+use tokio::sync::watch;
 use url::Url;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
-use crate::cache::fate::{Fate, is_failure};
-use crate::cache::served::Served;
+use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
+use crate::sidecar::hygiene::Pseudonym;
+use crate::sidecar::manner::{Manner, Repeats};
+use crate::sidecar::response::{of_own, of_served, of_shared};
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
-use crate::sidecar::stream::SharedBody;
+use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::tally::Tallies;
 use crate::sidecar::{hygiene, refusal};
 
 /// What all exchanges share.
@@ -33,72 +36,117 @@ pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
     flights: Flights,
+    name: Pseudonym,
+    pub(super) tallies: Tallies,
 }
 
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
-        Self { client, cache, flights: Flights::default() }
+        let (flights, name) = (Flights::default(), Pseudonym::fresh());
+        Self { client, cache, flights, name, tallies: Tallies::default() }
+    }
+
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// Answers a request, whatever happens.
     pub(super) async fn answer(
         self: &Arc<Self>,
-        upstream: &Url,
+        (upstream, repeats): (&Url, Repeats),
         request: Request<Incoming>,
+        interim: Option<Interim>,
     ) -> Response<OutBody> {
+        self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
-        hygiene::prepare(&mut parts.headers, parts.version);
-        let url = hygiene::target(upstream, &parts.uri);
-        let (method, headers) = (parts.method, parts.headers);
-        let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
-        let mut response = match self.cache.look(ask) {
-            Look::Serve(served) => of_served(*served),
-            Look::ServeAndRenew(served, pending) => {
-                self.renew(*pending);
-                of_served(*served)
+        // Where both lengths are given, the engine drops one of them unseen: after a chunked body no
+        // other request is taken from the connection (RFC 9112 section 6.1).
+        let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
+        let mut response = match hygiene::flaw(&parts, &self.name) {
+            Some(flaw) => refusal::of_flaw(flaw),
+            None => {
+                let manner = Manner::take(&mut parts.headers, repeats, interim);
+                hygiene::prepare(&mut parts.headers);
+                self.name.append_via(&mut parts.headers, parts.version);
+                let url = hygiene::target(upstream, &parts.uri);
+                let (method, headers) = (parts.method, parts.headers);
+                let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
+                self.respond(ask, body, manner).await
             }
-            Look::Nothing => refusal::not_stored(),
-            Look::Send(pending) => self.send(*pending, body).await,
         };
+        let closes = response.headers().contains_key(CONNECTION) || chunked;
         hygiene::strip(response.headers_mut());
-        hygiene::append_via(response.headers_mut(), Version::HTTP_11);
+        self.name.append_via(response.headers_mut(), Version::HTTP_11);
+        if closes && parts.version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
-    async fn send(self: &Arc<Self>, pending: Pending, body: Incoming) -> Response<OutBody> {
+    async fn respond(
+        self: &Arc<Self>,
+        ask: Ask,
+        body: Incoming,
+        manner: Manner,
+    ) -> Response<OutBody> {
+        match self.cache.look(ask) {
+            Look::Serve(served) => {
+                self.tallies.hits.fetch_add(1, Relaxed);
+                of_served(*served)
+            }
+            Look::ServeAndRenew(served, pending) => {
+                self.tallies.hits.fetch_add(1, Relaxed);
+                self.renew(*pending, manner.for_refresh());
+                of_served(*served)
+            }
+            Look::Nothing => refusal::not_stored(),
+            Look::Send(pending) => self.send(*pending, body, manner).await,
+        }
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        pending: Pending,
+        body: Incoming,
+        manner: Manner,
+    ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
         if !pending.may_store() || credentials || !body.is_end_stream() {
-            return self.alone(pending, in_body(body)).await;
+            return self.alone(pending, in_body(body), manner).await;
         }
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else {
-            return self.alone(pending, Body::Empty).await;
+            return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
         let first = seat.first.is_some();
         let spare = if let Some(landing) = seat.first {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
+            // The flight is not bounded by the time of the one who began it.
+            let manner = manner.for_all();
             tokio::spawn(async move {
-                let landed = exchanges.fly(&flight, &place, pending).await;
-                exchanges.flights.take_off(&place);
-                // Nobody may be left to hear it.
-                let _ = landing.send(Some(landed));
+                let landed = exchanges.fly(&flight, &place, pending, &manner).await;
+                exchanges.end(&place, landing, landed);
             });
             None
         } else {
             Some(pending)
         };
-        let landing = seat.flight.landed().await;
-        self.land(landing, first, (&seat.flight, &ask), spare).await
+        let waits = self.tallies.waits();
+        let Some(landing) = manner.in_time(seat.flight.landed()).await else {
+            return refusal::of_error(&late());
+        };
+        drop(waits);
+        self.land(landing, (first, &seat.flight, &ask), spare, manner).await
     }
 
     /// What a landing means for one of those who waited.
     async fn land(
         self: &Arc<Self>,
         landing: Option<Landing>,
-        first: bool,
-        (flight, ask): (&Flight, &Ask),
+        (first, flight, ask): (bool, &Flight, &Ask),
         spare: Option<Pending>,
+        manner: Manner,
     ) -> Response<OutBody> {
         match landing {
             Some(Landing::Shared(shared)) => {
@@ -124,89 +172,93 @@ impl Exchanges {
             Some(Landing::Replaced(_) | Landing::Released) | None => {}
         }
         match spare {
-            Some(pending) => self.alone(pending, Body::Empty).await,
+            Some(pending) => self.alone(pending, Body::Empty, manner).await,
             None => refusal::of_error(&Error::new(ErrorKind::Internal, "the flight was lost")),
         }
     }
 
     /// Asks for all who wait.
-    async fn fly(self: &Arc<Self>, flight: &Flight, place: &Place, pending: Pending) -> Landing {
-        let (pending, response) = match self.ask(pending, Body::Empty).await {
-            (_, Asked::Replaced(replacement)) => return Landing::Replaced(Arc::new(replacement)),
-            (_, Asked::Failed(error)) => return Landing::Failed(error),
+    async fn fly(
+        self: &Arc<Self>,
+        flight: &Flight,
+        place: &Place,
+        pending: Pending,
+        manner: &Manner,
+    ) -> Landing {
+        match self.ask(pending, Body::Empty, manner).await {
+            (_, Asked::Replaced(replacement)) => Landing::Replaced(Arc::new(replacement)),
+            (_, Asked::Failed(error)) => Landing::Failed(error),
             (pending, Asked::Came(response, fate)) => {
                 let cache_status = pending.cache_status();
-                let kept = match fate {
-                    Some(kept) => {
-                        self.flights.let_together(place);
-                        Some(kept)
-                    }
-                    None if is_failure(response.status()) => None,
+                match fate {
+                    Some(_) => self.flights.let_together(place),
+                    None if is_failure(response.status()) => {}
                     None => {
                         self.flights.keep_apart(place);
                         flight.leave_own(Own { response, cache_status });
                         return Landing::Released;
                     }
-                };
-                (kept, (response, cache_status))
+                }
+                Landing::Shared(self.share(fate, response, cache_status, Some(place)))
             }
-        };
-        let (kept, (response, cache_status)) = (pending, response);
-        Landing::Shared(self.share(kept, response, cache_status))
+        }
+    }
+
+    /// Tells those who wait. An answer that all may have is joined until it is stored: whoever came
+    /// in between would find neither.
+    fn end(&self, place: &Place, landing: watch::Sender<Option<Landing>>, landed: Landing) {
+        let shared = matches!(landed, Landing::Shared(_));
+        // Nobody may be left to hear it.
+        let _ = landing.send(Some(landed));
+        if !shared {
+            self.flights.take_off(place);
+        }
     }
 
     /// Reads an answer for all who want it, and stores it if it is to be.
     fn share(
         self: &Arc<Self>,
-        kept: Option<crate::cache::fate::Kept>,
+        kept: Option<Kept>,
         response: StreamingResponse,
         cache_status: CacheStatus,
+        place: Option<&Place>,
     ) -> Arc<Shared> {
         let body = SharedBody::new(self.cache.options().body_max);
         let cache_status = CacheStatus { stored: kept.is_some(), ..cache_status };
         let (status, headers) = (response.status(), response.headers().clone());
         let shared = Arc::new(Shared { status, headers, kept, body, cache_status });
-        let (cache, reading) = (self.cache.clone(), shared.clone());
+        let (exchanges, reading, place) = (self.clone(), shared.clone(), place.cloned());
         // The one who asked is counted as a reader until it has joined by itself.
         let seat = shared.body.join();
         tokio::spawn(async move {
-            let mut chunks = response.into_body();
-            let mut seat = seat;
-            let ended = loop {
-                match chunks.next().await {
-                    Some(Ok(chunk)) => {
-                        if !reading.body.push(chunk).await {
-                            return;
-                        }
-                        if reading.body.has_readers_beside_one() {
-                            seat = None;
-                        }
-                    }
-                    Some(Err(error)) => break Err(error),
-                    None => break Ok(()),
-                }
-            };
-            reading.body.end(ended);
-            drop(seat);
+            read(response, &reading.body, seat).await;
             if let (Some(kept), Some(body)) = (&reading.kept, reading.whole()) {
-                cache.keep(kept.clone(), body);
+                exchanges.cache.keep(kept.clone(), body);
+            }
+            if let Some(place) = place {
+                exchanges.flights.take_off(&place);
             }
         });
         shared
     }
 
     /// Asks for one client alone.
-    async fn alone(self: &Arc<Self>, pending: Pending, body: Body) -> Response<OutBody> {
+    async fn alone(
+        self: &Arc<Self>,
+        pending: Pending,
+        body: Body,
+        manner: Manner,
+    ) -> Response<OutBody> {
         let place = pending.place();
         let ask = pending.ask().clone();
-        let (pending, asked) = self.ask(pending, body).await;
+        let (pending, asked) = self.ask(pending, body, &manner).await;
         match asked {
             Asked::Replaced(replacement) => of_served(replacement.serve(&ask.method, &ask.headers)),
             Asked::Failed(error) => refusal::of_error(&error),
             Asked::Came(response, None) => of_own(response, pending.cache_status()),
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
-                let shared = self.share(Some(kept), response, pending.cache_status());
+                let shared = self.share(Some(kept), response, pending.cache_status(), None);
                 of_shared(&shared, &ask, true).unwrap_or_else(|| {
                     refusal::of_error(&Error::new(ErrorKind::Internal, "the answer was lost"))
                 })
@@ -215,21 +267,22 @@ impl Exchanges {
     }
 
     /// Asks the upstream, and once more if it answered about something else.
-    async fn ask(&self, pending: Pending, body: Body) -> (Pending, Asked) {
+    async fn ask(&self, pending: Pending, body: Body, manner: &Manner) -> (Pending, Asked) {
         let replayable = matches!(body, Body::Empty);
-        let asked = self.ask_once(&pending, body).await;
+        let asked = self.ask_once(&pending, body, manner).await;
         match asked {
             Some(asked) => (pending, asked),
             None if replayable => {
                 let pending = pending.unconditional();
-                let asked = self.ask_once(&pending, Body::Empty).await;
+                let asked = self.ask_once(&pending, Body::Empty, manner).await;
                 (pending, asked.unwrap_or_else(|| Asked::Failed(lost())))
             }
             None => (pending, Asked::Failed(lost())),
         }
     }
 
-    async fn ask_once(&self, pending: &Pending, body: Body) -> Option<Asked> {
+    async fn ask_once(&self, pending: &Pending, body: Body, manner: &Manner) -> Option<Asked> {
+        self.tallies.forwarded.fetch_add(1, Relaxed);
         let ask = pending.ask();
         let mut headers = ask.headers.clone();
         pending.prepare(&mut headers);
@@ -239,7 +292,7 @@ impl Exchanges {
             .or_insert(HeaderValue::from_static("identity"));
         let fetch =
             Fetch::request(ask.method.clone(), ask.url.as_str()).headers(headers).body(body);
-        let response = match self.client.stream(fetch.no_coalesce()).await {
+        let response = match self.client.stream(manner.apply(fetch).no_coalesce()).await {
             Ok(response) => response,
             Err(error) => {
                 let stale = self.cache.instead(pending);
@@ -255,29 +308,53 @@ impl Exchanges {
     }
 
     /// Renews what was served stale, once however many ask.
-    fn renew(self: &Arc<Self>, pending: Pending) {
+    fn renew(self: &Arc<Self>, pending: Pending, manner: Manner) {
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else { return };
         let Some(landing) = seat.first else { return };
         let exchanges = self.clone();
         tokio::spawn(async move {
-            let landed = exchanges.fly(&seat.flight, &place, pending).await;
+            let landed = exchanges.fly(&seat.flight, &place, pending, &manner).await;
             if let Landing::Shared(shared) = &landed
                 && let Some(mut reader) = shared.body.join()
             {
                 while reader.next().await.is_some() {}
             }
-            exchanges.flights.take_off(&place);
-            let _ = landing.send(Some(landed));
+            exchanges.end(&place, landing, landed);
         });
     }
 }
 
+/// Reads a body for all who read along, until it ends or nobody does.
+async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<SharedReader>) {
+    let mut chunks = response.into_body();
+    let ended = loop {
+        match chunks.next().await {
+            Some(Ok(chunk)) => {
+                if !body.push(chunk).await {
+                    return;
+                }
+                if body.has_readers_beside_one() {
+                    seat = None;
+                }
+            }
+            Some(Err(error)) => break Err(error),
+            None => break Ok(()),
+        }
+    };
+    body.end(ended);
+    drop(seat);
+}
+
 /// What asking the upstream came to.
 enum Asked {
-    Came(StreamingResponse, Option<crate::cache::fate::Kept>),
-    Replaced(crate::cache::fate::Replacement),
+    Came(StreamingResponse, Option<Kept>),
+    Replaced(Replacement),
     Failed(Error),
+}
+
+fn late() -> Error {
+    Error::new(ErrorKind::DeadlineExceeded, "the answer took longer than the client waits")
 }
 
 fn lost() -> Error {
@@ -295,76 +372,4 @@ fn in_body(body: Incoming) -> Body {
         chunk.map_err(|cause| TransportError::sent(ErrorKind::Cancelled).caused_by(cause))
     });
     Body::Stream(Box::pin(chunks))
-}
-
-fn of_served(served: Served) -> Response<OutBody> {
-    let Served { status, headers, body, cache_status, .. } = served;
-    let mut response = Response::new(OutBody::Whole(body));
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    tell(response.headers_mut(), cache_status);
-    response
-}
-
-fn of_own(upstream: StreamingResponse, cache_status: CacheStatus) -> Response<OutBody> {
-    let (status, headers) = (upstream.status(), upstream.headers().clone());
-    let bodiless = headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
-    let body = if bodiless {
-        OutBody::Whole(bytes::Bytes::new())
-    } else {
-        OutBody::Own(upstream.into_body())
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response.headers_mut().remove(TRANSFER_ENCODING);
-    tell(response.headers_mut(), cache_status);
-    response
-}
-
-/// The answer for one of several; `None` if it is not for this one.
-fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Response<OutBody>> {
-    let reader = shared.join(&ask.headers)?;
-    let mut headers = shared.headers.clone();
-    if !first {
-        // A cookie is for the one who asked.
-        headers.remove(SET_COOKIE);
-    }
-    let mut response = Response::new(OutBody::Shared(reader));
-    *response.status_mut() = shared.status;
-    if ask.method == Method::GET && shared.status == StatusCode::OK {
-        // A condition or a part is judged by the head alone.
-        if let Some(not_modified) = not_modified(&headers, ask) {
-            response = not_modified;
-        }
-    }
-    headers.remove(TRANSFER_ENCODING);
-    if response.status() == StatusCode::NOT_MODIFIED {
-        headers.remove(CONTENT_LENGTH);
-    }
-    *response.headers_mut() = headers;
-    let cache_status = CacheStatus { collapsed: !first, ..shared.cache_status };
-    tell(response.headers_mut(), cache_status);
-    Some(response)
-}
-
-fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
-    use spillgate_actors::core::cache::conditions::{Condition, evaluate};
-    let now = crate::cache::now();
-    let (request, answer) =
-        (crate::cache::page::Lines(&ask.headers), crate::cache::page::Lines(headers));
-    match evaluate(&request, &answer, now) {
-        Condition::Send => None,
-        Condition::NotModified => {
-            let mut response = Response::new(OutBody::Whole(bytes::Bytes::new()));
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            Some(response)
-        }
-    }
-}
-
-fn tell(headers: &mut HeaderMap, cache_status: CacheStatus) {
-    if let Ok(value) = HeaderValue::try_from(cache_status.to_string()) {
-        headers.append(HeaderName::from_static("cache-status"), value);
-    }
 }

@@ -1,7 +1,11 @@
 //! What passes from one hop to the next, and what does not (RFC 9110 section 7.6).
 
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA};
-use http::{Uri, Version};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, VIA,
+};
+use http::request::Parts;
+use http::{Method, Uri, Version};
 use spillgate_actors::core::cache::updating::is_hop_by_hop;
 use url::Url;
 
@@ -25,22 +29,79 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// Makes the head of a request ready for the next hop.
-pub(super) fn prepare(headers: &mut HeaderMap, version: Version) {
+pub(super) fn prepare(headers: &mut HeaderMap) {
     strip(headers);
     for name in [HOST, TE, TRAILER, HeaderName::from_static("expect")] {
         headers.remove(name);
     }
-    append_via(headers, version);
 }
 
-/// Says that a message came this way.
-pub(super) fn append_via(headers: &mut HeaderMap, version: Version) {
-    let protocol = match version {
-        Version::HTTP_10 => "1.0 spillgate",
-        Version::HTTP_2 => "2 spillgate",
-        _ => "1.1 spillgate",
-    };
-    headers.append(VIA, HeaderValue::from_static(protocol));
+/// Why a request goes no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// It does not say in one way where it ends.
+    Framing,
+    /// It names no host, or two.
+    Host,
+    /// It asks for a tunnel.
+    Tunnel,
+    /// It came this way before.
+    Loop,
+}
+
+/// What is wrong with a request's head, of what the engine lets pass.
+pub(super) fn flaw(parts: &Parts, name: &Pseudonym) -> Option<Flaw> {
+    let headers = &parts.headers;
+    let count = |name| headers.get_all(name).iter().count();
+    let coded = headers.contains_key(TRANSFER_ENCODING);
+    if count(CONTENT_LENGTH) > 1 || count(TRANSFER_ENCODING) > 1 {
+        return Some(Flaw::Framing);
+    }
+    // `chunked` alone: whoever reads another coding differently finds other requests.
+    let plain = headers.get(TRANSFER_ENCODING).map(|coding| coding.as_bytes().trim_ascii());
+    let unknown = plain.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
+    if unknown || coded && headers.contains_key(CONTENT_LENGTH) {
+        return Some(Flaw::Framing);
+    }
+    let hosts = count(HOST);
+    if hosts > 1 || hosts == 0 && parts.version == Version::HTTP_11 {
+        return Some(Flaw::Host);
+    }
+    if parts.method == Method::CONNECT {
+        return Some(Flaw::Tunnel);
+    }
+    name.is_in(headers).then_some(Flaw::Loop)
+}
+
+/// What this proxy calls itself, so that it knows its own requests again.
+pub(super) struct Pseudonym(String);
+
+impl Pseudonym {
+    /// A name of its own for each process.
+    pub(super) fn fresh() -> Self {
+        // Without chance the name is the kind's, and a chain of two counts as a loop.
+        let chance = getrandom::u32().unwrap_or_default();
+        Self(format!("spillgate-{chance:08x}"))
+    }
+
+    /// Says that a message came this way.
+    pub(super) fn append_via(&self, headers: &mut HeaderMap, version: Version) {
+        let protocol = match version {
+            Version::HTTP_10 => "1.0",
+            Version::HTTP_2 => "2",
+            _ => "1.1",
+        };
+        if let Ok(value) = HeaderValue::try_from(format!("{protocol} {}", self.0)) {
+            headers.append(VIA, value);
+        }
+    }
+
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        let lines = headers.get_all(VIA).into_iter().filter_map(|line| line.to_str().ok());
+        lines
+            .flat_map(|line| line.split(','))
+            .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.0))
+    }
 }
 
 /// Where a request of a reverse listener goes.

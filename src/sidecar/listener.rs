@@ -1,28 +1,35 @@
 //! Accepts connections and serves requests on them.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use spillgate_actors::transport::Interim;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::exchange::Exchanges;
+use crate::sidecar::interim::{InterimIo, Interims};
+use crate::sidecar::manner::Repeats;
 
 /// What a listener's connections share.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) upstream: Url,
+    pub(super) repeats: Repeats,
 }
 
 /// Accepts until it is told to stop; then open connections finish what they have begun.
@@ -33,14 +40,15 @@ pub(super) async fn serve(
     connections: TaskTracker,
 ) {
     let ending = GracefulShutdown::new();
+    let rooms = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let accepted = tokio::select! {
+        let (room, accepted) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = socket.accept() => accepted,
+            accepted = accept(&socket, &rooms) => accepted,
         };
         match accepted {
-            Ok((stream, _)) => open(stream, service.clone(), &ending, &connections),
+            Ok((stream, _)) => open((stream, room), service.clone(), &ending, &connections),
             // Out of descriptors, most likely: let some connections close.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
@@ -49,26 +57,60 @@ pub(super) async fn serve(
     ending.shutdown().await;
 }
 
-fn open(stream: TcpStream, service: Service, ending: &GracefulShutdown, connections: &TaskTracker) {
+/// Takes the next connection once there is room for it; until then it waits in the system's queue.
+async fn accept(
+    socket: &TcpListener,
+    rooms: &Arc<Semaphore>,
+) -> (Option<OwnedSemaphorePermit>, io::Result<(TcpStream, SocketAddr)>) {
+    let room = rooms.clone().acquire_owned().await.ok();
+    (room, socket.accept().await)
+}
+
+fn open(
+    (stream, room): (TcpStream, Option<OwnedSemaphorePermit>),
+    service: Service,
+    ending: &GracefulShutdown,
+    connections: &TaskTracker,
+) {
     // The option only costs speed where it is refused.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     builder.http2().timer(TokioTimer::new());
-    let handler = service_fn(move |request| handle(service.clone(), request));
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), handler);
+    let exchanges = service.exchanges.clone();
+    let interims = Arc::new(Interims::default());
+    let io = InterimIo::new(TokioIo::new(stream), interims.clone(), HEAD_MAX);
+    let handler = service_fn(move |request| handle(service.clone(), request, interims.clone()));
+    let connection = builder.serve_connection_with_upgrades(io, handler);
     let watched = ending.watch(connection.into_owned());
     // How a connection ends is its peer's business.
-    connections.spawn(async move { drop(watched.await) });
+    connections.spawn(async move {
+        let present = exchanges.tallies.connected();
+        let _ = watched.await;
+        drop((present, room));
+    });
 }
 
 async fn handle(
     service: Service,
     request: Request<Incoming>,
+    interims: Arc<Interims>,
 ) -> Result<Response<OutBody>, Infallible> {
-    Ok(service.exchanges.answer(&service.upstream, request).await)
+    // Elsewhere interim answers are frames, or unknown.
+    let interim: Option<Interim> = (request.version() == Version::HTTP_11).then(|| {
+        let (interims, number) = (interims.clone(), interims.open());
+        let leave: Interim =
+            Arc::new(move |status, headers| interims.leave(number, status, headers));
+        leave
+    });
+    let place = (&service.upstream, service.repeats);
+    let response = service.exchanges.answer(place, request, interim).await;
+    interims.close();
+    Ok(response)
 }
 
 /// How long a request's head may take to come.
-const HEAD_MAX: Duration = Duration::from_secs(10);
+const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Connections of one listener that are open at once.
+const CONNECTIONS_MAX: usize = 16_384;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

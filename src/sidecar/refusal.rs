@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
 use spillgate_actors::error::Error;
 
 use crate::sidecar::body::OutBody;
+use crate::sidecar::hygiene::Flaw;
 
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
 pub(super) fn of_error(error: &Error) -> Response<OutBody> {
@@ -28,6 +29,19 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
 /// The answer to a request that takes only what is stored, of which there is nothing.
 pub(super) fn not_stored() -> Response<OutBody> {
     told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n")
+}
+
+/// The answer to a request that goes no further; the connection ends with it.
+pub(super) fn of_flaw(flaw: Flaw) -> Response<OutBody> {
+    let (status, text) = match flaw {
+        Flaw::Framing => (StatusCode::BAD_REQUEST, "the body's length is ambiguous\n"),
+        Flaw::Host => (StatusCode::BAD_REQUEST, "expected one host\n"),
+        Flaw::Tunnel => (StatusCode::NOT_IMPLEMENTED, "there are no tunnels here\n"),
+        Flaw::Loop => (StatusCode::LOOP_DETECTED, "the request came this way before\n"),
+    };
+    let mut response = told(status, text);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// A short text with a status.

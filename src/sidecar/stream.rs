@@ -58,7 +58,7 @@ impl SharedBody {
     /// A reader from the start; `None` if the start is gone.
     pub(super) fn join(self: &Arc<Self>) -> Option<SharedReader> {
         let mut state = self.state();
-        if !state.whole {
+        if !state.whole || matches!(state.ended, Some(Err(_))) {
             return None;
         }
         state.last_reader += 1;
@@ -75,6 +75,8 @@ impl SharedBody {
             {
                 let mut state = self.state();
                 if state.readers.is_empty() {
+                    // Nobody may join what is read no further.
+                    state.whole = false;
                     return false;
                 }
                 if state.has_room_for(chunk.len(), self.cap) {

@@ -16,6 +16,17 @@ use super::outgoing::OutboundFailure;
 /// Why no answer began.
 pub(super) fn of_exchange(error: reqwest::Error, marks: &PhaseMarks) -> TransportError {
     let error = error.without_url();
+    let (is_builder, is_connect) = (error.is_builder(), error.is_connect());
+    of_engine(error, (is_builder, is_connect), marks)
+}
+
+/// Why no answer began, of an engine that says whether the request could not be built, or its
+/// connection not be made.
+pub(super) fn of_engine(
+    error: impl StdError + Send + Sync + 'static,
+    (is_builder, is_connect): (bool, bool),
+    marks: &PhaseMarks,
+) -> TransportError {
     if let Some(failure) = find::<OutboundFailure>(&error) {
         // The caller's own stream failed; part of it may have been sent.
         let mut own = failure.0.clone();
@@ -26,10 +37,10 @@ pub(super) fn of_exchange(error: reqwest::Error, marks: &PhaseMarks) -> Transpor
         let (kind, phase) = (failure.kind, failure.phase);
         return TransportError::never_sent(kind).during(phase).caused_by(error);
     }
-    if error.is_builder() {
+    if is_builder {
         return TransportError::never_sent(ErrorKind::InvalidRequest).caused_by(error);
     }
-    if error.is_connect() {
+    if is_connect {
         let unavailable = TransportError::never_sent(ErrorKind::DestinationUnavailable);
         return unavailable.during(Phase::Connect).caused_by(error);
     }
@@ -41,8 +52,10 @@ pub(super) fn of_exchange(error: reqwest::Error, marks: &PhaseMarks) -> Transpor
 }
 
 /// Why a body broke off; `is_short` when fewer bytes came than were announced.
-pub(super) fn of_body(error: reqwest::Error, is_short: bool) -> TransportError {
-    let error = error.without_url();
+pub(super) fn of_body(
+    error: impl StdError + Send + Sync + 'static,
+    is_short: bool,
+) -> TransportError {
     let kind = if is_broken_framing(&error) && !is_short {
         ErrorKind::HttpProtocolError
     } else {
@@ -51,7 +64,7 @@ pub(super) fn of_body(error: reqwest::Error, is_short: bool) -> TransportError {
     TransportError::sent(kind).during(Phase::Read).caused_by(error)
 }
 
-fn kind_before_head(error: &reqwest::Error) -> ErrorKind {
+fn kind_before_head(error: &(dyn StdError + 'static)) -> ErrorKind {
     if let Some(http2) = find::<h2::Error>(error) {
         let is_breach = http2.is_library() && http2.reason() != Some(Reason::NO_ERROR);
         return if is_breach {
@@ -77,7 +90,7 @@ fn kind_before_head(error: &reqwest::Error) -> ErrorKind {
 }
 
 /// Whether nothing of the request can have reached the upstream's application.
-fn is_never_sent(error: &reqwest::Error, marks: &PhaseMarks) -> bool {
+fn is_never_sent(error: &(dyn StdError + 'static), marks: &PhaseMarks) -> bool {
     if marks.at(Mark::WriteBegin).is_none() {
         return true;
     }
@@ -101,7 +114,7 @@ fn phase_before_head(marks: &PhaseMarks) -> Phase {
 }
 
 /// Whether the body's framing was broken, as opposed to its connection.
-fn is_broken_framing(error: &reqwest::Error) -> bool {
+fn is_broken_framing(error: &(dyn StdError + 'static)) -> bool {
     if let Some(http2) = find::<h2::Error>(error) {
         return http2.is_library();
     }

@@ -1,5 +1,6 @@
 //! The answer's body on its way in.
 
+use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,15 +14,15 @@ use spillgate_actors::transport::TransportError;
 use super::errors;
 
 /// The bytes of a body as they came over the connection.
-pub(super) struct RawBody {
-    body: reqwest::Body,
+pub(super) struct RawBody<B> {
+    body: B,
     announced: Option<u64>,
     received: u64,
 }
 
-impl RawBody {
+impl<B: Body> RawBody<B> {
     /// Wraps a body; its announced length is the connection's, not a header's.
-    pub(super) fn new(body: reqwest::Body) -> Self {
+    pub(super) fn new(body: B) -> Self {
         let announced = body.size_hint().exact();
         Self { body, announced, received: 0 }
     }
@@ -32,7 +33,11 @@ impl RawBody {
     }
 }
 
-impl Stream for RawBody {
+impl<B> Stream for RawBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: SafeCause,
+{
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -41,7 +46,10 @@ impl Stream for RawBody {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => {
                     let is_short = self.announced.is_some_and(|length| self.received < length);
-                    return Poll::Ready(Some(Err(errors::of_body(error, is_short))));
+                    return Poll::Ready(Some(Err(errors::of_body(
+                        error.without_address(),
+                        is_short,
+                    ))));
                 }
                 Some(Ok(frame)) => {
                     // Trailers carry nothing that a caller is offered.
@@ -52,6 +60,25 @@ impl Stream for RawBody {
                 }
             }
         }
+    }
+}
+
+/// A cause that can be told without the address, which may hold secrets.
+pub(super) trait SafeCause: StdError + Send + Sync + Sized + 'static {
+    /// The same without the address.
+    fn without_address(self) -> Self;
+}
+
+impl SafeCause for reqwest::Error {
+    fn without_address(self) -> Self {
+        self.without_url()
+    }
+}
+
+#[cfg(feature = "sidecar")]
+impl SafeCause for hyper::Error {
+    fn without_address(self) -> Self {
+        self
     }
 }
 

@@ -11,6 +11,8 @@ mod head;
 mod incoming;
 pub(crate) mod options;
 mod outgoing;
+#[cfg(feature = "sidecar")]
+pub(crate) mod passing;
 mod pools;
 mod resolve;
 mod tls;
@@ -90,7 +92,7 @@ impl fmt::Debug for ReqwestTransport {
 
 impl Inner {
     async fn exchange(&self, outbound: Outbound) -> Result<Inbound, TransportError> {
-        let Outbound { method, url, mut headers, body, connect_timeout, marks, way } = outbound;
+        let Outbound { method, url, mut headers, body, connect_timeout, marks, way, .. } = outbound;
         let decodes = head::offer_codings(&mut headers);
         frame(&mut headers, &method, &body);
         // What shares no connection need not wait for another's handshake.

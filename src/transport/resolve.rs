@@ -6,7 +6,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+#[cfg(feature = "sidecar")]
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "sidecar")]
+use std::task::{Context, Poll};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use spillgate_actors::phases::Mark;
@@ -53,21 +57,43 @@ impl Preferred {
     }
 }
 
+impl SystemResolver {
+    async fn look_up(self, name: &str) -> Result<Vec<SocketAddr>, ResolveFailure> {
+        note_connecting(Mark::DnsBegin);
+        let found = tokio::net::lookup_host((name, 0)).await;
+        note_connecting(Mark::DnsEnd);
+        let mut found: Vec<_> = found.map_err(ResolveFailure::new)?.collect();
+        if found.is_empty() {
+            return Err(ResolveFailure::new(io::Error::other("no addresses")));
+        }
+        self.preferred.order(name, self.way, &mut found);
+        Ok(found)
+    }
+}
+
 impl Resolve for SystemResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { way, preferred } = self.clone();
+        let resolver = self.clone();
         Box::pin(async move {
-            note_connecting(Mark::DnsBegin);
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            note_connecting(Mark::DnsEnd);
-            let mut found: Vec<_> = found.map_err(ResolveFailure::new)?.collect();
-            if found.is_empty() {
-                return Err(ResolveFailure::new(io::Error::other("no addresses")).into());
-            }
-            preferred.order(name.as_str(), way, &mut found);
-            let addresses: Addrs = Box::new(found.into_iter());
+            let addresses: Addrs = Box::new(resolver.look_up(name.as_str()).await?.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+#[cfg(feature = "sidecar")]
+impl tower::Service<hyper_util::client::legacy::connect::dns::Name> for SystemResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveFailure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveFailure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: hyper_util::client::legacy::connect::dns::Name) -> Self::Future {
+        let resolver = self.clone();
+        Box::pin(async move { Ok(resolver.look_up(name.as_str()).await?.into_iter()) })
     }
 }
 

@@ -41,6 +41,7 @@ mod retries;
 mod runtimes;
 mod secrets;
 mod sharing;
+mod sidecar;
 mod slowness;
 mod spans;
 mod storms;

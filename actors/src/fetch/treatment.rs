@@ -3,6 +3,7 @@
 use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse};
 
 use crate::fetch::{Fetch, RepeatWish, Sharing};
+use crate::transport::Interim;
 
 impl Fetch {
     /// Allows this many retries, each an attempt beyond the first.
@@ -14,6 +15,19 @@ impl Fetch {
     /// Sends it once.
     pub fn no_retry(mut self) -> Self {
         self.wishes.repeat = RepeatWish::Forbidden;
+        self
+    }
+
+    /// Sends it again only if nothing of it can have reached the upstream, whatever the method.
+    pub fn retry_if_never_sent(mut self) -> Self {
+        self.wishes.repeat = RepeatWish::IfNeverSent;
+        self
+    }
+
+    /// Shows interim answers (1xx) of the upstream as they come, of every attempt; the standard
+    /// transport cannot see them.
+    pub fn on_interim(mut self, interim: Interim) -> Self {
+        self.interim = Some(interim);
         self
     }
 

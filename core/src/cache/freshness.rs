@@ -75,6 +75,16 @@ impl Said {
     }
 }
 
+impl Lifetime {
+    /// Whether the answer itself says it.
+    pub fn is_explicit(&self) -> bool {
+        match self.source {
+            Source::SharedMaxAge | Source::MaxAge | Source::Expires => true,
+            Source::Heuristic | Source::Negative | Source::Nothing => false,
+        }
+    }
+}
+
 impl Freshness {
     /// What an answer's head says of its age and lifetime.
     pub fn read(

@@ -70,6 +70,9 @@ pub struct Answered<'a, Q: ?Sized, A: ?Sized> {
     pub status: u16,
     /// The answer's fields.
     pub response: &'a A,
+    /// Whether its `Content-Location` is the request's own address: then the answer is what a `GET`
+    /// would have had (RFC 9110 section 9.3.3).
+    pub of_target: bool,
     /// When.
     pub exchange: Exchange,
 }
@@ -79,8 +82,9 @@ pub fn judge<Q: Fields + ?Sized, A: Fields + ?Sized>(
     rules: &Rules,
     answered: &Answered<'_, Q, A>,
 ) -> Result<Entry, Unstorable> {
-    let Answered { method, request, status, response, exchange } = *answered;
-    if method != "GET" {
+    let Answered { method, request, status, response, of_target, exchange } = *answered;
+    let posted = method == "POST" && of_target;
+    if method != "GET" && !posted {
         return Err(Unstorable::Method);
     }
     if status < 200 || matches!(status, 206 | 304) {
@@ -96,6 +100,9 @@ pub fn judge<Q: Fields + ?Sized, A: Fields + ?Sized>(
     }
     let selecting = vary::selecting(response).ok_or(Unstorable::VaryStar)?;
     let freshness = Freshness::read(rules, status, response, &said, exchange);
+    if posted && !freshness.lifetime.is_explicit() {
+        return Err(Unstorable::Method);
+    }
     let entry = Entry { status, freshness, said, selecting };
     if entry.is_of_use(response) { Ok(entry) } else { Err(Unstorable::Useless) }
 }
@@ -139,6 +146,15 @@ fn shareable(
 }
 
 impl Entry {
+    /// Whether the answer itself says that others than the one who asked with credentials may have
+    /// it (RFC 9111 section 3.5).
+    pub fn is_for_all(&self, rules: &Rules, request: &(impl Fields + ?Sized)) -> bool {
+        let directives = &self.said.directives;
+        let named = directives.public || directives.s_maxage.is_some();
+        let validated = directives.must_revalidate && !request.has("cookie");
+        rules.mode == Mode::Shared && (named || validated)
+    }
+
     /// Whether it will ever be used: fresh for a while, or renewable, or allowed to be stale.
     fn is_of_use(&self, response: &(impl Fields + ?Sized)) -> bool {
         let Self { freshness, said, status, .. } = self;
@@ -173,7 +189,9 @@ mod tests {
         response: Table<'_>,
     ) -> Result<(), Unstorable> {
         let exchange = Exchange { requested: NOW, received: NOW };
-        judge(rules, &Answered { method, request, status, response, exchange }).map(|_| ())
+        let of_target = response.iter().any(|(name, _)| *name == "Content-Location");
+        judge(rules, &Answered { method, request, status, response, of_target, exchange })
+            .map(|_| ())
     }
 
     fn shared(request: Table<'_>, status: u16, response: Table<'_>) -> Result<(), Unstorable> {
@@ -213,6 +231,20 @@ mod tests {
         let rules = Rules::default();
         for method in ["HEAD", "POST", "get"] {
             assert_eq!(judged(&rules, method, &[], 200, &[fresh]), Err(Unstorable::Method));
+        }
+    }
+
+    #[test]
+    fn posted_answer_is_that_of_a_get_only_if_it_says_so_and_for_how_long() {
+        let here = ("Content-Location", "here");
+        for (fields, expected) in [
+            (&[here, ("Cache-Control", "max-age=9")][..], Ok(())),
+            (&[("Cache-Control", "max-age=9")], Err(Unstorable::Method)),
+            (&[here, ("ETag", "\"a\"")], Err(Unstorable::Method)),
+            (&[here, ("Cache-Control", "no-store, max-age=9")], Err(Unstorable::NoStore)),
+        ] {
+            assert_eq!(judged(&Rules::default(), "POST", &[], 200, fields), expected, "{fields:?}");
+            assert!(judged(&Rules::default(), "PUT", &[], 200, fields).is_err());
         }
     }
 

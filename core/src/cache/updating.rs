@@ -178,7 +178,8 @@ mod tests {
     fn entry(status: u16, response: Table<'_>) -> Entry {
         let request: Table<'_> = &[];
         let exchange = Exchange { requested: STORED, received: STORED };
-        let answered = Answered { method: "GET", request, status, response, exchange };
+        let answered =
+            Answered { method: "GET", request, status, response, of_target: false, exchange };
         judge(&Rules::default(), &answered).unwrap()
     }
 

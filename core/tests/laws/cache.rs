@@ -138,7 +138,10 @@ fn rules(private: bool) -> Rules {
 
 fn stored(rules: &Rules, request: &Table, response: &Table) -> Result<Entry, Unstorable> {
     let exchange = Exchange { requested: NOW, received: NOW };
-    judge(rules, &Answered { method: "GET", request, status: 200, response, exchange })
+    judge(
+        rules,
+        &Answered { method: "GET", request, status: 200, response, of_target: false, exchange },
+    )
 }
 
 proptest! {
@@ -345,7 +348,7 @@ proptest! {
         let rules = rules(private);
         let exchange = Exchange { requested: NOW, received: later(1) };
         let (request, response) = (&request, &response);
-        let answered = Answered { method: "GET", request, status, response, exchange };
+        let answered = Answered { method: "GET", request, status, response, of_target: false, exchange };
         if let Ok(entry) = judge(&rules, &answered) {
             let wishes = Wishes::read(request);
             decide(&rules, &entry, &wishes, later(seconds));

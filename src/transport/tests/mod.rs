@@ -41,6 +41,7 @@ fn get(url: impl AsRef<str>) -> Outbound {
         connect_timeout: PATIENCE,
         marks: PhaseMarks::new(Instant::now()),
         way: Way::Usual,
+        interim: None,
     }
 }
 

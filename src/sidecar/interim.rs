@@ -1,0 +1,191 @@
+//! Interim answers (1xx) on their way to a client of HTTP/1.1.
+//!
+//! hyper's server has no word for them, so they are written between its own writes: never inside
+//! one, and never after the head of the final answer.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use spillgate_actors::core::cache::updating::is_hop_by_hop;
+use tokio::time::Sleep;
+
+/// Where interim answers of one connection are left.
+#[derive(Default)]
+pub(super) struct Interims {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The request that is being answered, if its final head has not gone out.
+    open: Option<u64>,
+    last: u64,
+    queue: Vec<u8>,
+    waker: Option<Waker>,
+}
+
+/// A connection that writes what is left in its [`Interims`].
+pub(super) struct InterimIo<T> {
+    inner: T,
+    interims: Arc<Interims>,
+    /// Whether all that hyper has handed over went out.
+    between: bool,
+    /// Until when the first request must have come, or the first frame have been answered.
+    quiet_until: Option<Pin<Box<Sleep>>>,
+    /// Whether a part of the queue went out.
+    begun: bool,
+}
+
+impl Interims {
+    /// Begins to take interim answers to a request.
+    pub(super) fn open(&self) -> u64 {
+        let mut state = self.state();
+        state.last += 1;
+        state.open = Some(state.last);
+        state.last
+    }
+
+    /// Takes no more of them: the final answer comes.
+    pub(super) fn close(&self) {
+        self.state().open = None;
+    }
+
+    /// Leaves one, unless the final answer is under way.
+    pub(super) fn leave(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+        // 100 was ours to say, and 101 is no interim answer.
+        if !matches!(status.as_u16(), 102..=199) {
+            return;
+        }
+        let mut state = self.state();
+        if state.open != Some(request) || state.queue.len() > QUEUE_MAX {
+            return;
+        }
+        let reason = status.canonical_reason().unwrap_or_default();
+        state
+            .queue
+            .extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+        for (name, value) in headers.iter().filter(|(name, _)| passes(name.as_str())) {
+            state.queue.extend_from_slice(name.as_str().as_bytes());
+            state.queue.extend_from_slice(b": ");
+            state.queue.extend_from_slice(value.as_bytes());
+            state.queue.extend_from_slice(b"\r\n");
+        }
+        state.queue.extend_from_slice(b"\r\n");
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Write + Unpin> InterimIo<T> {
+    /// Wraps a connection that must say something within a time.
+    pub(super) fn new(inner: T, interims: Arc<Interims>, quiet_max: Duration) -> Self {
+        let quiet_until = Some(Box::pin(tokio::time::sleep(quiet_max)));
+        Self { inner, interims, between: true, quiet_until, begun: false }
+    }
+
+    /// Writes what is left in the queue, if this is a place for it.
+    fn poll_interims(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.interims.state();
+        if state.queue.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.between && !self.begun {
+            // What hyper writes follows the rest of an earlier answer: there is no place any more.
+            state.queue.clear();
+            return Poll::Ready(Ok(()));
+        }
+        while !state.queue.is_empty() {
+            let written = ready!(Pin::new(&mut self.inner).poll_write(cx, &state.queue))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.begun = true;
+            state.queue.drain(..written);
+        }
+        self.begun = false;
+        drop(state);
+        // A flush that has to wait goes with the next one.
+        let _ = Pin::new(&mut self.inner).poll_flush(cx)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Read + Write + Unpin> Read for InterimIo<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.between {
+            // A full pipe wakes the task when it drains.
+            let _ = self.poll_interims(cx)?;
+        }
+        let heard = {
+            let mut state = self.interims.state();
+            state.waker = Some(cx.waker().clone());
+            state.last > 0
+        };
+        if heard {
+            self.quiet_until = None;
+        }
+        if let Some(quiet_until) = &mut self.quiet_until
+            && quiet_until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.inner).poll_read(cx, into)
+    }
+}
+
+impl<T: Write + Unpin> Write for InterimIo<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        (self.between, self.quiet_until) = (false, None);
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes once it has written all it had.
+        self.between = true;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interims(cx))?;
+        self.between = false;
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+}
+
+fn passes(name: &str) -> bool {
+    !is_hop_by_hop(name) && name != "content-length"
+}
+
+/// Bytes of interim answers that may wait; more are left out, as a proxy may.
+const QUEUE_MAX: usize = 64 * 1024;

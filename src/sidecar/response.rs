@@ -1,0 +1,86 @@
+//! What a client is given: from the store, from an answer of its own, or from one that others read,
+//! too.
+
+use http::header::{
+    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+};
+use http::{Method, Response, StatusCode};
+use spillgate_actors::answer::StreamingResponse;
+use spillgate_actors::core::cache::conditions::{Condition, evaluate};
+use spillgate_actors::core::cache::status::CacheStatus;
+
+use crate::cache::ask::Ask;
+use crate::cache::page::Lines;
+use crate::cache::served::Served;
+use crate::sidecar::body::OutBody;
+use crate::sidecar::share::Shared;
+
+/// An answer from the store.
+pub(super) fn of_served(served: Served) -> Response<OutBody> {
+    let Served { status, headers, body, cache_status, .. } = served;
+    let mut response = Response::new(OutBody::Whole(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    tell(response.headers_mut(), cache_status);
+    response
+}
+
+/// An answer for the one who asked.
+pub(super) fn of_own(upstream: StreamingResponse, cache_status: CacheStatus) -> Response<OutBody> {
+    let (status, headers) = (upstream.status(), upstream.headers().clone());
+    let bodiless = headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    let body = if bodiless {
+        OutBody::Whole(bytes::Bytes::new())
+    } else {
+        OutBody::Own(upstream.into_body())
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.headers_mut().remove(TRANSFER_ENCODING);
+    tell(response.headers_mut(), cache_status);
+    response
+}
+
+/// The answer for one of several; `None` if it is not for this one.
+pub(super) fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Response<OutBody>> {
+    let reader = shared.join(&ask.headers)?;
+    let mut headers = shared.headers.clone();
+    if !first {
+        // A cookie is for the one who asked.
+        headers.remove(SET_COOKIE);
+    }
+    let mut response = Response::new(OutBody::Shared(reader));
+    *response.status_mut() = shared.status;
+    if ask.method == Method::GET && shared.status == StatusCode::OK {
+        // A condition or a part is judged by the head alone.
+        if let Some(not_modified) = not_modified(&headers, ask) {
+            response = not_modified;
+        }
+    }
+    headers.remove(TRANSFER_ENCODING);
+    if response.status() == StatusCode::NOT_MODIFIED {
+        headers.remove(CONTENT_LENGTH);
+    }
+    *response.headers_mut() = headers;
+    let cache_status = CacheStatus { collapsed: !first, ..shared.cache_status };
+    tell(response.headers_mut(), cache_status);
+    Some(response)
+}
+
+fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
+    match evaluate(&Lines(&ask.headers), &Lines(headers), crate::cache::now()) {
+        Condition::Send => None,
+        Condition::NotModified => {
+            let mut response = Response::new(OutBody::Whole(bytes::Bytes::new()));
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            Some(response)
+        }
+    }
+}
+
+fn tell(headers: &mut HeaderMap, cache_status: CacheStatus) {
+    if let Ok(value) = HeaderValue::try_from(cache_status.to_string()) {
+        headers.append(HeaderName::from_static("cache-status"), value);
+    }
+}

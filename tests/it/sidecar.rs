@@ -1,0 +1,5 @@
+//! The sidecar over real sockets: who waits for whose answer, and who never gets another's.
+
+mod hygiene;
+mod origin;
+mod stampede;

@@ -1,0 +1,148 @@
+//! An origin that a test holds back, the proxy before it, and clients of raw bytes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use spillgate::Client;
+use spillgate::cache::key::Identity;
+use spillgate::cache::memory::MemoryStore;
+use spillgate::cache::{Cache, CacheOptions};
+use spillgate::sidecar::manner::Repeats;
+use spillgate::sidecar::{ListenerOptions, Sidecar};
+
+use crate::bench::PATIENCE;
+
+/// What an origin says to a request's head.
+pub(crate) type Say = dyn Fn(&str) -> String + Send + Sync;
+
+/// An origin that answers once its gate is open.
+pub(crate) struct Origin {
+    pub(crate) addr: SocketAddr,
+    stage: Arc<Stage>,
+}
+
+#[derive(Default)]
+struct Stage {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    open: bool,
+    heads: Vec<String>,
+}
+
+impl Origin {
+    /// Starts one with a closed gate.
+    pub(crate) fn start(say: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stage, say): (Arc<Stage>, Arc<Say>) = (Arc::default(), Arc::new(say));
+        let on_stage = stage.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (stage, say) = (on_stage.clone(), say.clone());
+                thread::spawn(move || serve(&stream.unwrap(), &stage, say.as_ref()));
+            }
+        });
+        Self { addr, stage }
+    }
+
+    /// Lets answers out, or holds them back.
+    pub(crate) fn gate(&self, open: bool) {
+        self.stage.state.lock().unwrap().open = open;
+        self.stage.changed.notify_all();
+    }
+
+    /// The heads of all requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.stage.state.lock().unwrap().heads.clone()
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> usize {
+        self.heads().len()
+    }
+}
+
+fn serve(mut stream: &TcpStream, stage: &Stage, say: &Say) {
+    let mut read = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let end = read.windows(4).position(|four| four == b"\r\n\r\n");
+        let Some(end) = end else {
+            match stream.read(&mut chunk) {
+                Ok(count) if count > 0 => read.extend_from_slice(&chunk[..count]),
+                Ok(_) | Err(_) => return,
+            }
+            continue;
+        };
+        let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+        let mut state = stage.state.lock().unwrap();
+        state.heads.push(head.clone());
+        stage.changed.notify_all();
+        while !state.open {
+            state = stage.changed.wait(state).unwrap();
+        }
+        drop(state);
+        if stream.write_all(say(&head).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// An answer of 200 with these fields, each line ended.
+pub(crate) fn ok(fields: &str, body: &str) -> String {
+    status("200 OK", fields, body)
+}
+
+/// An answer with these fields, each line ended.
+pub(crate) fn status(status: &str, fields: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A proxy before an origin, as careful as `serve` is by default.
+pub(crate) async fn proxy(origin: &Origin) -> Sidecar {
+    proxy_to(origin.addr, CacheOptions { identity: Identity::UnlessShared, ..Default::default() })
+        .await
+}
+
+/// A proxy with another cache.
+pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidecar {
+    let client = Client::builder().passing_on().defaults(|config| {
+        config.limits.global = 256;
+        config.defaults.concurrency = 256;
+        config.defaults.limit.floor = 256;
+    });
+    let client = client.build().unwrap();
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
+    let upstream = format!("http://{origin}/").parse().unwrap();
+    let listener =
+        ListenerOptions { bind: "127.0.0.1:0".into(), upstream, repeats: Repeats::NeverSent };
+    Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
+}
+
+/// Sends bytes and reads until the connection ends.
+pub(crate) async fn exchange(addr: SocketAddr, bytes: impl Into<Vec<u8>>) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bytes = bytes.into();
+    let talk = async {
+        let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset after an answer is an end, too.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, talk).await.expect("the connection ends")
+}
+
+/// Sends a `GET` with these fields, each line ended, in a task of its own.
+pub(crate) fn get(sidecar: &Sidecar, path: &str, fields: &str) -> tokio::task::JoinHandle<String> {
+    let addr = sidecar.addrs()[0];
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+    tokio::spawn(exchange(addr, head))
+}
