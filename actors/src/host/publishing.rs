@@ -14,9 +14,8 @@ use crate::record::JournalEntry;
 impl Host {
     pub(super) fn announce(&mut self, event: BreakerEvent) {
         let breaker = self.machine.scopes().breaker(&event.scope);
-        let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
         let state = breaker.map_or(BreakerState::Closed, Breaker::state);
-        self.seams.registry.publish(&event.scope, &self.key, state, stance);
+        self.publish_scope(&event.scope);
         tracing::info!(
             scope = &*event.scope,
             shadow = event.mode == BreakerMode::Shadow,
@@ -31,6 +30,18 @@ impl Host {
             coordinator.do_send(ScopeOpened { scope, until });
         }
         self.seams.journal.write(JournalEntry::Breaker(event));
+    }
+
+    /// Publishes how a scope stands, and with the host's own all its routes: an order that opens it
+    /// opens them.
+    pub(super) fn publish_scope(&self, scope: &ScopeKey) {
+        let (now, scopes) = (Instant::now(), self.machine.scopes());
+        let state = scopes.breaker(scope).map_or(BreakerState::Closed, Breaker::state);
+        let all = scopes.iter().map(|breaker| (breaker.scope(), breaker.state()));
+        let with_it = all.filter(|(one, _)| *scope == self.key && *one != scope);
+        for (one, state) in with_it.chain([(scope, state)]) {
+            self.seams.registry.publish(one, &self.key, state, self.machine.stance(now, one));
+        }
     }
 
     /// A route has a breaker of its own: who calls it finds that from here on.

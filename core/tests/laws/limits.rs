@@ -128,7 +128,9 @@ proptest! {
                 }
                 (7, _) => {
                     device.forget(&lanes[lane]);
-                    dark.remove(&lane);
+                    if dark.remove(&lane) && dark.is_empty() {
+                        (offline, probe) = (None, None);
+                    }
                 }
                 _ => {}
             }
