@@ -14,6 +14,7 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
+use crate::caching::Caching;
 use crate::chaos::Chaos;
 use crate::chaos::injector::{ChaosTransport, Injector};
 use crate::client::Client;
@@ -213,6 +214,7 @@ impl ClientBuilder {
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
+        let caching = Caching::new(&config, fresh_secret()?);
         let redaction = Redaction::new(&config.telemetry.redact.query);
         let door = Door::open(Parts {
             transport,
@@ -224,7 +226,7 @@ impl ClientBuilder {
             headers: self.headers,
             seed: self.seed.map_or_else(fresh_seed, Ok)?,
         })?;
-        let engine = Engine::new(door, reporter, telemetry.shutdown_timeout);
+        let engine = Engine::new(door, reporter, telemetry.shutdown_timeout, caching);
         Ok(Client::new(engine.with_chaos(injector)))
     }
 
@@ -282,9 +284,18 @@ fn telemetry_of(config: &Config) -> TelemetryOptions {
 }
 
 fn fresh_seed() -> Result<u64, Error> {
-    getrandom::u64().map_err(|cause| {
-        Error::new(ErrorKind::Internal, format!("the system gives no randomness: {cause}"))
-    })
+    getrandom::u64().map_err(no_randomness)
+}
+
+/// What keys the digests of credentials: never from a seed.
+fn fresh_secret() -> Result<[u8; 32], Error> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(no_randomness)?;
+    Ok(secret)
+}
+
+fn no_randomness(cause: getrandom::Error) -> Error {
+    Error::new(ErrorKind::Internal, format!("the system gives no randomness: {cause}"))
 }
 
 fn invalid(error: &dyn std::error::Error) -> Error {

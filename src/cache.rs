@@ -18,10 +18,12 @@ use std::time::SystemTime;
 
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::rules::Rules;
+use spillgate_actors::core::cache::updating;
 use url::Url;
 
+use crate::cache::ask::Ask;
 use crate::cache::key::{Identity, Keys};
-use crate::cache::page::{Page, Stored};
+use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
 use crate::cache::store::{CacheStore, Keep};
 
@@ -34,13 +36,14 @@ pub struct CacheOptions {
     pub identity: Identity,
     /// The largest body that is stored; larger ones pass through.
     pub body_max: usize,
-    /// The most answers for one address, told apart by `Vary`.
+    /// The most answers for one address and one owner, told apart by `Vary`.
     pub variants_max: usize,
 }
 
 /// An HTTP cache; cheap to share.
 pub struct Cache {
     options: CacheOptions,
+    rules: Arc<Rules>,
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
@@ -60,7 +63,8 @@ impl Default for CacheOptions {
 impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
-        Self { options, store, keys: Keys::new(secret), purges: Purges::default() }
+        let rules = Arc::new(options.rules.clone());
+        Self { options, rules, store, keys: Keys::new(secret), purges: Purges::default() }
     }
 
     /// The settings.
@@ -90,6 +94,14 @@ impl Cache {
         (self.store.len(), self.store.bytes())
     }
 
+    /// Shows each page once. O(pages).
+    pub fn visit(&self, look: &mut dyn FnMut(&Page)) {
+        self.store.visit(&mut |page: &Page| {
+            look(page);
+            Keep::AsIs
+        });
+    }
+
     /// Everything that is stored for an address, whoever asked.
     pub fn stored(&self, url: &Url) -> Vec<Arc<Stored>> {
         let mut found = Vec::new();
@@ -102,16 +114,44 @@ impl Cache {
         found
     }
 
-    /// Puts an answer in the place of what is stored for the same requests.
-    fn put(&self, key: [u8; 32], url: &str, stored: Stored) {
-        if stored.body.len() > self.options.body_max || self.purges.concern(url, &stored) {
+    /// Puts an answer in the place of what is stored for the same requests, and of `old`. An error
+    /// never takes the place of what is still good for the request that it answers.
+    fn put(&self, key: [u8; 32], url: &str, (stored, old): (Stored, Option<&Stored>), ask: &Ask) {
+        if stored.body.len() > self.options.body_max {
             return;
         }
         let stored = Arc::new(stored);
-        let variants_max = self.options.variants_max;
+        let bytes_max = self.store.page_bytes_max();
+        let bounds = Bounds { variants_max: self.options.variants_max, bytes_max };
         self.store.update(key, &mut |page: Option<&Page>| {
-            let page = page.map_or_else(|| Page::new(url.to_owned()), Page::clone);
-            page.put(&stored, variants_max)
+            // Asked within the change: a purge that comes later finds what is put here.
+            if self.purges.concern(url, &stored) {
+                return Keep::AsIs;
+            }
+            let Some(page) = page else {
+                let page = Page::new(url.to_owned()).put(&stored, &bounds);
+                return if page.variants.is_empty() { Keep::AsIs } else { Keep::Page(page) };
+            };
+            let chosen = page.choose(stored.owner, &ask.headers);
+            if chosen.is_some_and(|chosen| !self.displaces(chosen, &stored)) {
+                return Keep::AsIs;
+            }
+            let page = old.map_or_else(|| page.clone(), |old| page.without(old));
+            Keep::Page(page.put(&stored, &bounds))
+        });
+    }
+
+    fn displaces(&self, old: &Stored, new: &Stored) -> bool {
+        let old = (&old.entry, &Lines(&old.headers));
+        updating::displaces(&self.options.rules, old, new.entry.status, now())
+    }
+
+    /// Forgets one answer.
+    fn forget(&self, key: [u8; 32], stored: &Stored) {
+        self.store.update(key, &mut |page: Option<&Page>| {
+            let Some(page) = page else { return Keep::AsIs };
+            let left = page.without(stored);
+            if left.variants.is_empty() { Keep::Nothing } else { Keep::Page(left) }
         });
     }
 }

@@ -15,6 +15,7 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
+use crate::caching::handle::CacheHandle;
 use crate::chaos::injector::{Injected, Injector};
 use crate::config::Config;
 use crate::engine::Engine;
@@ -56,6 +57,11 @@ impl Client {
         Debounced::new(self.engine.clone(), self.places.of(key.as_ref(), wait))
     }
 
+    /// What is stored: to look at it, to fill it, to forget it.
+    pub fn cache(&self) -> CacheHandle {
+        CacheHandle::new(self.engine.clone())
+    }
+
     /// The registry of breakers.
     pub fn breakers(&self) -> Breakers {
         Breakers::new(self.engine.clone())
@@ -94,6 +100,7 @@ impl Client {
     /// [`Config::add_host`] says it again. Breakers, queues, permits and windows stay.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         config.check().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
+        self.engine.caching().reload(&config);
         self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));
         Ok(())
     }

@@ -10,6 +10,7 @@ pub mod pattern;
 pub mod settings;
 
 mod breaker;
+mod caching;
 mod chaos;
 mod choice;
 mod env;
@@ -49,7 +50,8 @@ use place::{Places, Scope};
 use section::HostSection;
 use serving::{ListenerSettings, ListenerShape};
 use settings::{
-    CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings, TlsSettings,
+    CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
+    TlsSettings,
 };
 use shape::{
     CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
@@ -68,6 +70,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the client does with each call before and after the machines decide.
     pub calls: CallDefaults,
+    /// What is stored and reused.
+    pub cache: CacheSettings,
     /// What is trusted.
     pub tls: TlsSettings,
     /// Where spans go, and what must not be in them.
@@ -263,6 +267,7 @@ impl Config {
         let slips = patch.slips(&self.defaults, &self.limits).into_iter();
         let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         patch.apply(&mut self.defaults);
+        shape.cache.apply(&mut self.cache);
         let calls = &mut self.calls;
         put(&mut calls.methods_repeatable, patch.methods().map(|m| m.cloned().collect()));
         put(&mut calls.coalesce, shape.coalesce.map(Coalesce::from));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use spillgate_actors::door::Door;
 
+use crate::caching::Caching;
 use crate::chaos::injector::Injector;
 use crate::telemetry::reporter::{Observer, Reporter};
 
@@ -15,11 +16,18 @@ pub(crate) struct Engine {
     reporter: ArcSwapOption<Reporter>,
     export_timeout: Duration,
     chaos: Option<Arc<Injector>>,
+    caching: Caching,
 }
 
 impl Engine {
-    pub(crate) fn new(door: Door, reporter: Reporter, export_timeout: Duration) -> Self {
-        Self { door, reporter: ArcSwapOption::from_pointee(reporter), export_timeout, chaos: None }
+    pub(crate) fn new(
+        door: Door,
+        reporter: Reporter,
+        export_timeout: Duration,
+        caching: Caching,
+    ) -> Self {
+        let reporter = ArcSwapOption::from_pointee(reporter);
+        Self { door, reporter, export_timeout, chaos: None, caching }
     }
 
     /// The same with what injects its faults.
@@ -30,6 +38,11 @@ impl Engine {
     /// The way to the actors.
     pub(crate) fn door(&self) -> &Door {
         &self.door
+    }
+
+    /// The cache before the door.
+    pub(crate) fn caching(&self) -> &Caching {
+        &self.caching
     }
 
     /// What injects faults, if anything does.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use spillgate_actors::answer::{self, StreamingResponse};
 use spillgate_actors::core::advice::ErrorKind;
@@ -19,6 +19,9 @@ use spillgate_actors::fetch::{Fetch, Key};
 use spillgate_actors::request_body::Body;
 use tokio_util::sync::CancellationToken;
 
+use crate::cache::ask::CacheMode;
+use crate::caching::views::Views;
+use crate::caching::{self, CacheWish};
 use crate::context;
 use crate::engine::Engine;
 use crate::response::Response;
@@ -30,6 +33,7 @@ use crate::turns::Place;
 pub struct RequestBuilder {
     engine: Arc<Engine>,
     fetch: Fetch,
+    wish: CacheWish,
     fallback: Option<Fallback>,
     cancels: Vec<CancellationToken>,
     place: Option<Place>,
@@ -39,7 +43,8 @@ type Fallback = Box<dyn FnOnce(&Error) -> answer::Response + Send>;
 
 impl RequestBuilder {
     pub(crate) fn new(engine: Arc<Engine>, fetch: Fetch) -> Self {
-        Self { engine, fetch, fallback: None, cancels: Vec::new(), place: None }
+        let (cancels, wish) = (Vec::new(), CacheWish::default());
+        Self { engine, fetch, wish, fallback: None, cancels, place: None }
     }
 
     /// Adds a header.
@@ -216,6 +221,25 @@ impl RequestBuilder {
         self
     }
 
+    /// Says how the cache is to be treated; without it as the rules have it.
+    pub fn cache_mode(mut self, mode: CacheMode) -> Self {
+        self.wish.mode = mode;
+        self
+    }
+
+    /// Takes an answer that has been stale for up to this long, without asking the upstream.
+    pub fn max_stale(mut self, staleness: Duration) -> Self {
+        self.wish.max_stale = Some(staleness);
+        self
+    }
+
+    /// Takes any stored answer, however old, before an error or a 500, 502, 503 or 504; but none that
+    /// says `must-revalidate` or `no-cache`. It comes before [`fallback`](Self::fallback).
+    pub fn fallback_stale(mut self) -> Self {
+        self.wish.fallback_stale = true;
+        self
+    }
+
     /// Cancels the call when the token is cancelled; several tokens each do.
     pub fn cancel_on(mut self, token: &CancellationToken) -> Self {
         self.cancels.push(token.clone());
@@ -245,14 +269,36 @@ impl RequestBuilder {
     ///
     /// A final answer of 4xx or 5xx is an `Ok`; see [`Response::error_for_status`].
     pub async fn send(self) -> Result<Response, Error> {
-        let Self { engine, fetch, fallback, cancels, place } = self;
-        let work = engine.door().send(inherit(fetch));
+        let Self { engine, fetch, wish, fallback, cancels, place } = self;
+        let work = caching::send(&engine, inherit(told(fetch, wish.mode)), wish);
         let answer = unless_superseded(place, unless_cancelled(&cancels, work)).await;
         match (answer, fallback) {
             (Ok(response), _) => Ok(response.into()),
             (Err(error), Some(fallback)) => instead(error, fallback).map(Response::from),
             (Err(error), None) => Err(error),
         }
+    }
+
+    /// Shows what is stored at once, and what is fresh when it comes; for user interfaces.
+    pub fn watch(self) -> Views {
+        Views::new(self)
+    }
+
+    /// What is stored for it, however it is judged.
+    pub(crate) fn glance(&mut self) -> Option<Response> {
+        let glanced = caching::views::glance(&self.engine, &mut self.fetch, self.wish);
+        glanced.map(Response::from)
+    }
+
+    /// How it wants the cache treated.
+    pub(crate) fn mode(&self) -> CacheMode {
+        self.wish.mode
+    }
+
+    /// Sends it, asking the upstream about what is stored.
+    pub(crate) async fn send_anew(mut self) -> Result<Response, Error> {
+        self.wish.mode = CacheMode::NoCache;
+        self.send().await
     }
 
     /// Sends it and waits for the head of the answer; the body comes as a stream.
@@ -269,6 +315,18 @@ impl RequestBuilder {
         self.fetch = change(self.fetch);
         self
     }
+}
+
+/// Tells caches on the way what the mode means for them, unless the caller does.
+fn told(fetch: Fetch, mode: CacheMode) -> Fetch {
+    let directive = match mode {
+        CacheMode::Default | CacheMode::ForceCache | CacheMode::OnlyIfCached => return fetch,
+        CacheMode::NoCache => HeaderValue::from_static("max-age=0"),
+        CacheMode::NoStore | CacheMode::Reload => HeaderValue::from_static("no-cache"),
+    };
+    fetch.edit_headers(|headers| {
+        headers.entry(CACHE_CONTROL).or_insert(directive);
+    })
 }
 
 /// Adds what the call inherits from the task it is sent in.

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 
 use crate::body::BodyReader;
+use crate::cache_use::CacheUse;
 use crate::error::Error;
 use crate::record::CallRecord;
 use crate::report::CallReport;
@@ -18,6 +19,7 @@ pub struct Response {
     head: Head,
     body: Bytes,
     record: Option<Arc<CallRecord>>,
+    cache: Option<CacheUse>,
 }
 
 /// Status, version and headers of an answer.
@@ -68,7 +70,7 @@ macro_rules! head_accessors {
 impl Response {
     /// A whole answer from its parts.
     pub fn new(head: Head, body: Bytes) -> Self {
-        Self { head, body, record: None }
+        Self { head, body, record: None, cache: None }
     }
 
     /// Starts an answer made by the service itself, for a fallback.
@@ -80,6 +82,13 @@ impl Response {
     #[must_use]
     pub fn recorded(mut self, record: Arc<CallRecord>) -> Self {
         self.record = Some(record);
+        self
+    }
+
+    /// The same answer with what a cache did about its call.
+    #[must_use]
+    pub fn cached(mut self, cache: CacheUse) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -110,7 +119,9 @@ impl Response {
 
     /// What happened on the way; empty for an answer the service made itself.
     pub fn report(&self) -> CallReport {
-        self.record.as_ref().map_or_else(CallReport::empty, CallReport::of)
+        let mut report = self.record.as_ref().map_or_else(CallReport::empty, CallReport::of);
+        report.cache = self.cache;
+        report
     }
 
     /// Turns a status of 400 and above into an error.

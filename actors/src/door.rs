@@ -8,6 +8,7 @@ use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::Ticket;
 use spillgate_core::host::Order;
 use tokio::sync::oneshot;
+use url::Url;
 
 use crate::admission::{self, Inside};
 use crate::answer::{Response, StreamingResponse};
@@ -15,8 +16,10 @@ use crate::coordinator::Coordinator;
 use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
+use crate::intake;
 use crate::messages::{Cancel, Operate, Reply, Submit};
 use crate::order::Delivery;
+use crate::record::JournalEntry;
 use crate::registry::Registry;
 use crate::seams::{Parts, Seams};
 use crate::snapshot::Snapshot;
@@ -79,6 +82,21 @@ impl Door {
             names.find(|name| registry.host(&name.key()).is_some())
         };
         full.map_or_else(|| scope.to_owned(), |name| format!("{name}{route}"))
+    }
+
+    /// Adds to a request what this client adds to all: whoever answers in its place sees it whole.
+    pub fn complete(&self, fetch: &mut Fetch) {
+        intake::complete(&self.seams, fetch);
+    }
+
+    /// A URL as it may be shown.
+    pub fn redacted(&self, url: &Url) -> String {
+        (self.seams.redact)(url)
+    }
+
+    /// Tells the reporter something.
+    pub fn tell(&self, entry: JournalEntry) {
+        self.seams.journal.write(entry);
     }
 
     /// The coordinator's address, for messages.

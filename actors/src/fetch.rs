@@ -1,5 +1,6 @@
 //! The message a caller sends: one HTTP request and how it wants it treated.
 
+mod looking;
 mod treatment;
 
 use std::error::Error as StdError;
@@ -139,7 +140,7 @@ impl Fetch {
     /// A request of any method.
     pub fn request(method: Method, url: impl AsRef<str>) -> Self {
         Self {
-            ticket: Ticket(TICKETS.fetch_add(1, Ordering::Relaxed)),
+            ticket: next_ticket(),
             method,
             url: address::parse(url.as_ref()),
             headers: HeaderMap::new(),
@@ -367,6 +368,10 @@ impl fmt::Debug for CallerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CallerName(..)")
     }
+}
+
+fn next_ticket() -> Ticket {
+    Ticket(TICKETS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Tickets are unique in the process, so that a caller knows its own before it sends.

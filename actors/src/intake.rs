@@ -93,17 +93,23 @@ pub(crate) fn prepare(
 
 /// Where the call goes, with the headers that follow from it and from the client.
 fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
-    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    complete(seams, fetch);
+    let url = std::mem::replace(&mut fetch.url, Err(gone()))?;
     address::check_length(url.as_str())?;
     let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
-    if let Some(credentials) = userinfo::take(&mut url) {
+    Ok((url, host))
+}
+
+/// Adds what the client and the URL say to the headers; doing it twice changes nothing.
+pub(crate) fn complete(seams: &Seams, fetch: &mut Fetch) {
+    let Ok(url) = &mut fetch.url else { return };
+    if let Some(credentials) = userinfo::take(url) {
         fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
     }
     url.set_fragment(None);
     for (name, value) in &seams.headers {
         fetch.headers.entry(name).or_insert_with(|| value.clone());
     }
-    Ok((url, host))
 }
 
 fn shares(fetch: &Fetch, plan: &CallPlan, delivery: Delivery) -> bool {

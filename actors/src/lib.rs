@@ -10,6 +10,7 @@ mod admission;
 pub mod answer;
 mod attempt;
 pub mod body;
+pub mod cache_use;
 pub mod coordinator;
 pub mod course;
 pub mod deadline;

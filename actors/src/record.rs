@@ -12,6 +12,7 @@ use spillgate_core::call::{FlightId, Generation, HostKey, Priority, ScopeKey, Ti
 use spillgate_core::event::BreakerEvent;
 use spillgate_core::verdict::{Finality, Grounds};
 
+use crate::cache_use::CacheHit;
 use crate::course::{Admission, Note, NoteKind, Role, Settlement};
 use crate::phases::{Phase, PhaseSpan};
 use crate::transport::Connection;
@@ -25,6 +26,8 @@ pub enum JournalEntry {
     Flight(Arc<FlightRecord>),
     /// A breaker changed its state.
     Breaker(BreakerEvent),
+    /// A cache answered a call by itself.
+    Hit(Arc<CacheHit>),
 }
 
 /// The identity of a span, as W3C Trace Context has it.

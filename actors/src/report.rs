@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use spillgate_core::call::{FlightId, Generation};
 
+use crate::cache_use::CacheUse;
 use crate::course::Role;
 use crate::decision::{self, Decision};
 use crate::phases::Phase;
@@ -30,6 +31,8 @@ pub struct CallReport {
     pub trace_id: String,
     /// When the upstream wants to be asked again, if the answer says so.
     pub retry_at: Option<Instant>,
+    /// What the cache did; `None` where none was in the way.
+    pub cache: Option<CacheUse>,
     record: Option<Arc<CallRecord>>,
 }
 
@@ -64,6 +67,7 @@ impl CallReport {
             phases: PhaseTimes::default(),
             trace_id: String::new(),
             retry_at: None,
+            cache: None,
             record: None,
         }
     }
@@ -87,6 +91,7 @@ impl CallReport {
             },
             trace_id: record.context.trace_id_hex(),
             retry_at: record.retry_at,
+            cache: None,
             record: Some(record.clone()),
         }
     }

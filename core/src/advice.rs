@@ -26,6 +26,8 @@ pub enum ErrorKind {
     Cancelled,
     /// A newer call of the same key took its place.
     Superseded,
+    /// The call takes nothing but what is stored, and there is nothing.
+    NotCached,
     /// The call's own deadline passed.
     DeadlineExceeded,
     /// This machine has no network, or its resolver does not answer.
@@ -160,6 +162,7 @@ kinds! {
     RateLimited "rate_limited" Rejected OfferRetry "There were too many requests. Please try again later.";
     Cancelled "cancelled" Cancelled Silent "The request was cancelled.";
     Superseded "superseded" Cancelled Silent "A newer request took its place.";
+    NotCached "not_cached" Rejected OfferRetry "Nothing is stored of this yet.";
     DeadlineExceeded "deadline_exceeded" Transient OfferRetry "This is taking too long. Please try again.";
     DeviceOffline "device_offline" Device Retrying "There is no network connection.";
     DnsError "dns_error" Permanent Report "The server's name is not known.";

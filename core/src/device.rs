@@ -72,6 +72,7 @@ impl Sight {
             | ErrorKind::RateLimited
             | ErrorKind::Cancelled
             | ErrorKind::Superseded
+            | ErrorKind::NotCached
             | ErrorKind::DeadlineExceeded
             | ErrorKind::DestinationIpProhibited
             | ErrorKind::DestinationUnavailable

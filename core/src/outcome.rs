@@ -170,6 +170,7 @@ impl Outcome {
             | ErrorKind::Overloaded
             | ErrorKind::QueueFull
             | ErrorKind::CircuitOpen
+            | ErrorKind::NotCached
             | ErrorKind::DeviceOffline
             | ErrorKind::DestinationIpProhibited
             | ErrorKind::HttpResponseBodySize

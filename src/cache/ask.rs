@@ -8,12 +8,13 @@ use http::{HeaderName, Method};
 use spillgate_actors::core::cache::conditions::{self, CONDITIONS, Validators};
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::Wishes;
+use spillgate_actors::core::cache::rules::Rules;
 use spillgate_actors::core::cache::status::{CacheStatus, Why};
 use spillgate_actors::core::cache::using::{self, Doubt, Use};
 use spillgate_actors::core::cache::vary;
 use url::Url;
 
-use crate::cache::key::{Identity, Owner, names_user};
+use crate::cache::key::{Identity, Owner, names_user_beside_cookie};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::served::Served;
 use crate::cache::{Cache, now};
@@ -68,6 +69,7 @@ pub enum Look {
 #[derive(Debug)]
 pub struct Pending {
     pub(super) ask: Ask,
+    pub(super) rules: Arc<Rules>,
     pub(super) key: [u8; 32],
     pub(super) owner: Owner,
     pub(super) wishes: Wishes,
@@ -76,92 +78,128 @@ pub struct Pending {
     pub(super) held: Option<Arc<Stored>>,
     /// Whether it asks the origin about what is held.
     pub(super) validating: bool,
+    /// Whether nobody waits for it: it asks for all of it, whatever its caller wanted.
+    pub(super) renewing: bool,
     /// What the request says in the fields that are known to choose among the answers.
     pub(super) lane: Vec<u8>,
     pub(super) began: u64,
     pub(super) requested: Wall,
+    /// Whether it shared what another asked before it: then that one stores the answer.
+    pub(super) joined: bool,
 }
 
 impl Cache {
-    /// Looks for an answer.
+    /// Looks for an answer, by the cache's own rules.
     pub fn look(&self, ask: Ask) -> Look {
-        let now = now();
+        self.look_by(&self.rules, ask)
+    }
+
+    /// Looks for an answer, by rules that hold for this request and what comes of it.
+    pub fn look_by(&self, rules: &Arc<Rules>, mut ask: Ask) -> Look {
+        if names_user(&ask.url) {
+            // Credentials in the address are in no field that could keep users apart.
+            ask.mode = CacheMode::NoStore;
+        }
         let mut wishes = Wishes::read(&Lines(&ask.headers));
         wishes.max_stale = wishes.max_stale.max(ask.max_stale);
+        wishes.no_cache |= ask.mode == CacheMode::NoCache;
         wishes.only_if_cached |= ask.mode == CacheMode::OnlyIfCached;
-        let owner = self.keys.owner(self.options.identity, &ask.headers);
-        let key = (self.keys.address(&ask.url), owner);
+        let place = Place {
+            key: self.keys.address(&ask.url),
+            owner: self.keys.owner(self.options.identity, &ask.headers),
+            rules: rules.clone(),
+            // Before anything is read: what is purged after that is not to be renewed.
+            began: self.purges.moment(),
+            now: now(),
+        };
         if let Some(why) = avoids(&ask, &wishes) {
-            return Look::Send(Box::new(self.pending(ask, key, (wishes, why, None), now)));
+            return self.absent(ask, place, (wishes, why, None));
         }
-        let page = self.store.get(&key.0);
-        let shares = self.options.identity == Identity::UnlessShared && owner.is_some();
+        let page = self.store.get(&place.key);
+        let shares = self.options.identity == Identity::UnlessShared && place.owner.is_some();
         let held = page.as_ref().and_then(|page| {
-            let own = page.choose(owner, &ask.headers);
+            let own = page.choose(place.owner, &ask.headers);
             let of_all = || {
                 let stored = page.choose(None, &ask.headers).filter(|_| shares)?;
-                let for_all = stored.entry.is_for_all(&self.options.rules, &Lines(&ask.headers));
-                (for_all || !names_user(&ask.headers)).then_some(stored)
+                let for_all = stored.entry.is_for_all(rules, &Lines(&ask.headers));
+                (for_all || !names_user_beside_cookie(&ask.headers)).then_some(stored)
             };
             own.or_else(of_all).cloned()
         });
         let Some(stored) = held else {
             let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };
-            return self.absent(ask, key, (wishes, why, None), now);
+            return self.absent(ask, place, (wishes, why, None));
         };
-        let serve =
-            |ask: &Ask| Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, now));
         let used = match ask.mode {
             CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
             CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
             CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
-                using::decide(&self.options.rules, &stored.entry, &wishes, now)
+                using::decide(rules, &stored.entry, &wishes, place.now)
             }
         };
+        let serve = || Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, place.now));
         match used {
-            Use::Fresh | Use::Stale => Look::Serve(serve(&ask)),
+            Use::Fresh | Use::Stale => Look::Serve(serve()),
             Use::WhileRenewed => {
-                let served = serve(&ask);
-                let pending =
-                    self.pending(ask, key, (wishes, Why::Stale, Some(stored.clone())), now);
-                Look::ServeAndRenew(served, Box::new(pending))
+                let served = serve();
+                let found = (wishes, Why::Stale, Some(stored.clone()));
+                let pending = self.pending(ask, place, found);
+                Look::ServeAndRenew(served, Box::new(Pending { renewing: true, ..pending }))
             }
             Use::Validate(doubt) => {
                 let why = match doubt {
                     Doubt::Expired | Doubt::NoCache => Why::Stale,
                     Doubt::RequestNoCache | Doubt::TooOld | Doubt::NotFreshEnough => Why::Request,
                 };
-                self.absent(ask, key, (wishes, why, Some(stored.clone())), now)
+                self.absent(ask, place, (wishes, why, Some(stored)))
             }
         }
     }
 
-    fn absent(&self, ask: Ask, key: Place, found: Found, now: Wall) -> Look {
-        if found.0.only_if_cached {
+    fn absent(&self, ask: Ask, place: Place, found: Found) -> Look {
+        let for_the_cache = found.1 != Why::Method || ask.mode == CacheMode::OnlyIfCached;
+        if found.0.only_if_cached && for_the_cache {
             return Look::Nothing;
         }
-        Look::Send(Box::new(self.pending(ask, key, found, now)))
+        Look::Send(Box::new(self.pending(ask, place, found)))
     }
 
-    fn pending(
-        &self,
-        ask: Ask,
-        (key, owner): Place,
-        (wishes, why, held): Found,
-        now: Wall,
-    ) -> Pending {
+    fn pending(&self, ask: Ask, place: Place, (wishes, why, held): Found) -> Pending {
+        let Place { key, owner, rules, began, now: requested } = place;
         let validators =
             held.as_ref().map(|held| !Validators::read(&Lines(&held.headers)).is_empty());
         let known = self.store.get(&key).and_then(|page| page.variants.first().cloned());
         let names = known.map(|stored| stored.entry.selecting.clone()).unwrap_or_default();
         let lane = vary::selection(&names, &Lines(&ask.headers));
         let validating = validators.unwrap_or_default() && ask.method == Method::GET;
-        let began = self.purges.moment();
-        Pending { ask, key, owner, wishes, why, held, validating, lane, began, requested: now }
+        let (joined, renewing) = (false, false);
+        Pending {
+            ask,
+            rules,
+            key,
+            owner,
+            wishes,
+            why,
+            held,
+            validating,
+            lane,
+            began,
+            requested,
+            joined,
+            renewing,
+        }
     }
 }
 
-type Place = ([u8; 32], Owner);
+/// What a look is about.
+struct Place {
+    key: [u8; 32],
+    owner: Owner,
+    rules: Arc<Rules>,
+    began: u64,
+    now: Wall,
+}
+
 type Found = (Wishes, Why, Option<Arc<Stored>>);
 
 /// Why a request is sent on without a look at what is stored, if it is.
@@ -205,14 +243,36 @@ impl Pending {
 
     /// Asks about what is held, in the fields that go to the origin, instead of what the caller holds.
     pub fn prepare(&self, headers: &mut HeaderMap) {
-        let Some(held) = self.held.as_ref().filter(|_| self.validating) else { return };
-        for name in CONDITIONS {
-            headers.remove(name);
+        if self.validating || self.renewing {
+            CONDITIONS.iter().for_each(|name| drop(headers.remove(*name)));
         }
+        let Some(held) = self.held.as_ref().filter(|_| self.validating) else { return };
         let lines = Lines(&held.headers);
         let Validators { etag, modified } = Validators::read(&lines);
         set(headers, IF_NONE_MATCH, etag);
         set(headers, IF_MODIFIED_SINCE, modified);
+    }
+
+    /// The same request, whose answer another asked for and stores.
+    #[must_use]
+    pub fn joined(mut self) -> Self {
+        self.joined = true;
+        self
+    }
+
+    /// Whether another asked for its answer, and stores it.
+    pub fn is_joined(&self) -> bool {
+        self.joined
+    }
+
+    /// Whether anything is stored for it, good or not.
+    pub fn holds_anything(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Whether it asks the origin about what is held.
+    pub fn is_validating(&self) -> bool {
+        self.validating
     }
 
     /// The same request without a question about what is held, for an answer that was about
@@ -222,6 +282,10 @@ impl Pending {
         self.validating = false;
         self
     }
+}
+
+fn names_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<&[u8]>) {

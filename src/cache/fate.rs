@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LOCATION, HeaderMap, SET_COOKIE};
+use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{HeaderName, Method, StatusCode};
+use spillgate_actors::core::cache::date::Wall;
+use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
-use spillgate_actors::core::cache::rules::{Mode, SetCookie};
+use spillgate_actors::core::cache::rules::{Mode, Rules, SetCookie};
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
 use spillgate_actors::core::cache::updating::{self, Headed};
@@ -16,7 +18,7 @@ use spillgate_actors::core::cache::{using, vary};
 
 use url::Url;
 
-use crate::cache::ask::{CacheMode, Pending};
+use crate::cache::ask::{Ask, CacheMode, Pending};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
@@ -40,6 +42,8 @@ pub enum Fate {
 #[derive(Debug, Clone)]
 pub struct Replacement {
     stored: Arc<Stored>,
+    own: HeaderMap,
+    shared: bool,
     from: From,
     origin_status: Option<u16>,
     detail: Option<&'static str>,
@@ -55,6 +59,8 @@ pub struct Kept {
     selection: Vec<u8>,
     owner: Owner,
     began: u64,
+    sets_cookie: bool,
+    ask: Ask,
 }
 
 impl Cache {
@@ -83,7 +89,7 @@ impl Cache {
         }
         let exchange = Exchange { requested: pending.requested, received: now };
         let judged = judge(
-            &self.options.rules,
+            &pending.rules,
             &Answered {
                 method: ask.method.as_str(),
                 request: &Lines(&ask.headers),
@@ -95,8 +101,8 @@ impl Cache {
         );
         match judged {
             Ok(entry) => {
-                let mut kept = Kept::new(pending, entry, headers);
-                let rules = &self.options.rules;
+                let rules = &pending.rules;
+                let mut kept = Kept::new(rules, pending, entry, headers);
                 if self.options.identity == Identity::UnlessShared
                     && kept.entry.is_for_all(rules, &Lines(&ask.headers))
                 {
@@ -112,66 +118,110 @@ impl Cache {
                 }
                 Fate::Keep(Box::new(kept))
             }
-            Err(reason) => Fate::Pass(reason),
+            Err(reason) => {
+                let held = pending.held.as_deref();
+                if let Some(held) = held.filter(|_| updating::outdates(status.as_u16(), reason)) {
+                    self.forget(pending.key, held);
+                }
+                Fate::Pass(reason)
+            }
         }
     }
 
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
         let stored = pending.held.clone()?;
-        using::instead_of_error(&self.options.rules, &stored.entry, &pending.wishes, now())?;
+        using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
-        Some(Replacement { stored, from: From::Store, origin_status: None, detail })
+        let (own, shared, from) = (HeaderMap::new(), true, From::Store);
+        Some(Replacement { stored, own, shared, from, origin_status: None, detail })
+    }
+
+    /// What is stored and may stand in, however old, where the caller takes anything: all but what
+    /// says that it must not be used without the origin's word.
+    pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
+        let stored = pending.held.clone()?;
+        let directives = &stored.entry.said.directives;
+        if directives.must_revalidate || directives.no_cache == Extent::Whole {
+            return None;
+        }
+        let detail = Some("fallback-stale");
+        let (own, shared, from) = (HeaderMap::new(), true, From::Store);
+        Some(Replacement { stored, own, shared, from, origin_status: None, detail })
     }
 
     /// Stores an answer whose body is whole.
     pub fn keep(&self, kept: Kept, body: Bytes) {
-        let Kept { key, url, entry, headers, selection, owner, began } = kept;
-        self.put(key, &url, Stored { entry, headers, body, selection, owner, began });
+        let Kept { key, url, entry, headers, selection, owner, began, ask, .. } = kept;
+        let stored = Stored { entry, headers, body, selection, owner, began };
+        self.put(key, &url, (stored, None), &ask);
     }
 
     fn renewed(&self, pending: &Pending, held: &Stored, headers: &HeaderMap) -> Fate {
         if !updating::is_about(&Lines(&held.headers), &Lines(headers)) {
             return Fate::AskAgain;
         }
-        let stored = Arc::new(self.merged(pending, held, headers));
         let origin_status = Some(StatusCode::NOT_MODIFIED.as_u16());
-        Fate::Replace(Replacement {
-            stored,
-            from: From::Origin(pending.why),
-            origin_status,
-            detail: None,
-        })
+        let from = From::Origin(pending.why);
+        let replacement = self.merged(pending, held, headers);
+        Fate::Replace(Replacement { from, origin_status, ..replacement })
     }
 
-    /// Stores what is held with the fields of a newer answer, and returns it.
-    fn merged(&self, pending: &Pending, held: &Stored, newer: &HeaderMap) -> Stored {
-        let rules = &self.options.rules;
+    /// Brings what is held up to date with a newer answer's fields, as far as it may be stored.
+    fn merged(&self, pending: &Pending, held: &Stored, newer: &HeaderMap) -> Replacement {
+        let rules = &pending.rules;
         let mut headers = held.headers.clone();
-        // An age is that of the answer it came with.
+        // Both are of the answer that they came with.
         headers.remove(AGE);
+        headers.remove(DATE);
         let lines = Lines(newer);
         for name in newer.keys().filter(|name| updating::is_renewed(name.as_str())) {
             if !updating::is_named_by_connection(name.as_str(), &lines) {
                 replace(&mut headers, name, newer);
             }
         }
-        let said = Said::read(rules, &Lines(&headers));
-        let exchange = Exchange { requested: pending.requested, received: now() };
+        let received = now();
+        date(&mut headers, received);
+        let exchange = Exchange { requested: pending.requested, received };
         let status = held.entry.status;
-        let freshness = Freshness::read(rules, status, &Lines(&headers), &said, exchange);
-        let selecting = vary::selecting(&Lines(&headers));
-        let selecting = selecting.unwrap_or_else(|| held.entry.selecting.clone());
-        let selection = vary::selection(&selecting, &Lines(&pending.ask.headers));
-        let entry = Entry { status, freshness, said, selecting };
-        let body = held.body.clone();
-        let (owner, began) = (held.owner, pending.began);
+        let said = Said::read(rules, &Lines(&headers));
+        let kept = |name: &HeaderName| {
+            updating::is_kept(rules, name.as_str(), &Lines(&headers), &said.directives)
+        };
+        let own: HeaderMap = headers
+            .iter()
+            .filter(|(name, _)| !kept(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        own.keys().for_each(|name| drop(headers.remove(name)));
+        let answered = Answered {
+            method: "GET",
+            request: &Lines(&pending.ask.headers),
+            status,
+            response: &Lines(&headers),
+            of_target: false,
+            exchange,
+        };
+        let judged = judge(rules, &answered);
+        let reason = judged.as_ref().err().copied();
+        let entry = judged.unwrap_or_else(|_| {
+            let freshness = Freshness::read(rules, status, &Lines(&headers), &said, exchange);
+            Entry { status, freshness, said, selecting: held.entry.selecting.clone() }
+        });
+        let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
+        let (body, owner, began) = (held.body.clone(), held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
-        let forbidden = stored.entry.said.directives.no_store;
-        if !forbidden {
-            self.put(pending.key, pending.ask.url.as_str(), stored.clone());
+        match reason {
+            None if pending.joined => {}
+            None => {
+                let (key, url) = (pending.key, pending.ask.url.as_str());
+                self.put(key, url, (stored.clone(), Some(held)), &pending.ask);
+            }
+            Some(reason) if updating::outdates(status, reason) => self.forget(pending.key, held),
+            Some(_) => {}
         }
-        stored
+        let (stored, shared, from) = (Arc::new(stored), reason.is_none(), From::Store);
+        Replacement { stored, own, shared, from, origin_status: None, detail: None }
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
@@ -181,7 +231,7 @@ impl Cache {
         let lines = Lines(&held.headers);
         match updating::headed(&lines, length, status.as_u16(), &Lines(said)) {
             Headed::Unrelated => {}
-            Headed::Changed => self.store.remove(&pending.key),
+            Headed::Changed => self.forget(pending.key, held),
             Headed::Renewed => drop(self.merged(pending, held, said)),
         }
     }
@@ -195,8 +245,10 @@ impl Cache {
         let all = further.chain([target.clone()]);
         for mut url in all {
             url.set_fragment(None);
-            self.store.remove(&self.keys.address(&url));
+            let key = self.keys.address(&url);
+            // Remembered first, or what is on its way could be put between.
             self.purges.add(Purge::Url(url.into()));
+            self.store.remove(&key);
         }
     }
 }
@@ -214,21 +266,35 @@ impl Replacement {
     pub fn is_for(&self, request: &HeaderMap) -> bool {
         self.stored.is_for(request)
     }
+
+    /// Whether others may have it: not if the origin's word was for the one who asked.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// The fields that came for the one who asked alone, such as a cookie; [`Self::serve`] leaves
+    /// them out.
+    pub fn own(&self) -> &HeaderMap {
+        &self.own
+    }
 }
 
 impl Kept {
-    fn new(pending: &Pending, entry: Entry, headers: &HeaderMap) -> Self {
+    fn new(rules: &Rules, pending: &Pending, entry: Entry, headers: &HeaderMap) -> Self {
         let mut kept = HeaderMap::with_capacity(headers.len());
         let lines = Lines(headers);
         for name in headers.keys() {
-            if updating::is_kept(name.as_str(), &lines, &entry) {
+            if updating::is_kept(rules, name.as_str(), &lines, &entry.said.directives) {
                 replace(&mut kept, name, headers);
             }
         }
         let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
         let url = pending.ask.url.as_str().to_owned();
         let (key, owner, began) = (pending.key, pending.owner, pending.began);
-        Self { key, url, entry, headers: kept, selection, owner, began }
+        date(&mut kept, entry.freshness.received);
+        let (headers, ask) = (kept, pending.ask.clone());
+        let sets_cookie = lines.has("set-cookie");
+        Self { key, url, entry, headers, selection, owner, began, sets_cookie, ask }
     }
 
     /// The request fields that chose the answer.
@@ -243,7 +309,14 @@ impl Kept {
 
     /// Whether it sets a cookie, which is for its own caller alone.
     pub fn sets_cookie(&self) -> bool {
-        Lines(&self.headers).has("set-cookie")
+        self.sets_cookie
+    }
+}
+
+/// Says when an answer was made if it does not say so itself (RFC 9110 section 6.6.1).
+fn date(headers: &mut HeaderMap, received: Wall) {
+    if let Ok(received) = HeaderValue::try_from(received.to_string()) {
+        headers.entry(DATE).or_insert(received);
     }
 }
 

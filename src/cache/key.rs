@@ -62,7 +62,7 @@ impl Keys {
 }
 
 /// Whether a request says who asks in more than a cookie, which many requests carry for no reason.
-pub(super) fn names_user(headers: &HeaderMap) -> bool {
+pub(super) fn names_user_beside_cookie(headers: &HeaderMap) -> bool {
     CREDENTIALS.iter().any(|name| *name != COOKIE && headers.contains_key(name))
 }
 

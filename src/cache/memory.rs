@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::cache::page::Page;
 use crate::cache::store::{CacheStore, Keep};
@@ -11,6 +11,7 @@ use crate::cache::store::{CacheStore, Keep};
 /// Pages in memory, the least useful of which go first.
 pub struct MemoryStore {
     pages: Cache<[u8; 32], Arc<Page>, ByBytes>,
+    page_bytes_max: u64,
     /// Held while a page is changed, so that of two changes none is lost; reading takes no lock of
     /// ours.
     writing: Mutex<()>,
@@ -30,7 +31,27 @@ impl MemoryStore {
     pub fn new(bytes_max: u64) -> Self {
         let pages = usize::try_from(bytes_max / PAGE_BYTES_GUESS).unwrap_or(PAGES_GUESS_MAX);
         let pages = pages.clamp(PAGES_GUESS_MIN, PAGES_GUESS_MAX);
-        Self { pages: Cache::with_weighter(pages, bytes_max, ByBytes), writing: Mutex::new(()) }
+        let mut options = OptionsBuilder::new();
+        options.estimated_items_capacity(pages).weight_capacity(bytes_max).shards(SHARDS);
+        // None is unset, so this is never the other way.
+        let pages = options.build().map_or_else(
+            |_| Cache::with_weighter(pages, bytes_max, ByBytes),
+            |options| {
+                let (hasher, life) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+                Cache::with_options(options, ByBytes, hasher, life)
+            },
+        );
+        // A shard takes no page that is larger than most of it.
+        let page_bytes_max = bytes_max / SHARDS as u64 / 10 * 9;
+        Self { pages, page_bytes_max, writing: Mutex::new(()) }
+    }
+
+    fn change(&self, key: [u8; 32], kept: Keep) {
+        match kept {
+            Keep::AsIs => {}
+            Keep::Page(page) => self.pages.insert(key, Arc::new(page)),
+            Keep::Nothing => drop(self.pages.remove(&key)),
+        }
     }
 }
 
@@ -39,10 +60,9 @@ impl CacheStore for MemoryStore {
         self.pages.get(key)
     }
 
-    fn update(&self, key: [u8; 32], change: &mut dyn FnMut(Option<&Page>) -> Page) {
+    fn update(&self, key: [u8; 32], change: &mut dyn FnMut(Option<&Page>) -> Keep) {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let page = change(self.pages.get(&key).as_deref());
-        self.pages.insert(key, Arc::new(page));
+        self.change(key, change(self.pages.get(&key).as_deref()));
     }
 
     fn remove(&self, key: &[u8; 32]) {
@@ -54,12 +74,12 @@ impl CacheStore for MemoryStore {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let pages: Vec<([u8; 32], Arc<Page>)> = self.pages.iter().collect();
         for (key, page) in pages {
-            match visit(&page) {
-                Keep::AsIs => {}
-                Keep::Page(page) => self.pages.insert(key, Arc::new(page)),
-                Keep::Nothing => drop(self.pages.remove(&key)),
-            }
+            self.change(key, visit(&page));
         }
+    }
+
+    fn page_bytes_max(&self) -> u64 {
+        self.page_bytes_max
     }
 
     fn len(&self) -> usize {
@@ -75,3 +95,5 @@ impl CacheStore for MemoryStore {
 const PAGE_BYTES_GUESS: u64 = 8 << 10;
 const PAGES_GUESS_MIN: usize = 64;
 const PAGES_GUESS_MAX: usize = 1 << 20;
+/// Parts of the index, each with a lock of its own and its share of the bytes.
+const SHARDS: usize = 8;

@@ -36,6 +36,21 @@ pub struct Stored {
     pub began: u64,
 }
 
+/// How much one address may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The most answers of one owner.
+    pub variants_max: usize,
+    /// The most bytes of all answers together.
+    pub bytes_max: u64,
+}
+
+impl Bounds {
+    fn answers_max(&self) -> usize {
+        self.variants_max.saturating_mul(OWNERS_MAX)
+    }
+}
+
 /// A message's header as the rules read it.
 pub struct Lines<'a>(pub &'a HeaderMap);
 
@@ -62,17 +77,38 @@ impl Page {
         own.find(|stored| stored.is_for(request))
     }
 
-    /// The page with an answer in the place of those for the same requests; an older answer changes
-    /// nothing. Beyond `variants_max` the oldest go.
-    pub fn put(&self, stored: &Arc<Stored>, variants_max: usize) -> Self {
+    /// The page with an answer in the place of those for the same requests, the newest first; an
+    /// older answer changes nothing. Beyond the bounds the oldest go.
+    pub fn put(&self, stored: &Arc<Stored>, bounds: &Bounds) -> Self {
         let replaced = |old: &&Arc<Stored>| stored.replaces(old);
         if self.variants.iter().filter(replaced).any(|old| old.began > stored.began) {
             return self.clone();
         }
         let others = self.variants.iter().filter(|old| !stored.replaces(old)).cloned();
-        let mut variants: Vec<Arc<Stored>> = [stored.clone()].into_iter().chain(others).collect();
-        variants.truncate(variants_max);
+        let mut variants: Vec<Arc<Stored>> = others.collect();
+        // What was asked for earlier stands behind, or it would be chosen first.
+        let at = variants.partition_point(|old| old.began > stored.began);
+        variants.insert(at, stored.clone());
+        let mut of_owner = 0;
+        variants.retain(|old| {
+            let counted = old.owner == stored.owner;
+            of_owner += usize::from(counted);
+            !counted || of_owner <= bounds.variants_max
+        });
+        let mut bytes = PAGE_BYTES + self.url.len() as u64;
+        let fit = variants.iter().take_while(|old| {
+            bytes = bytes.saturating_add(old.bytes());
+            bytes <= bounds.bytes_max
+        });
+        let fit = fit.count().min(bounds.answers_max());
+        variants.truncate(fit);
         self.with(variants)
+    }
+
+    /// The page without one answer.
+    pub fn without(&self, stored: &Stored) -> Self {
+        let is_other = |old: &&Arc<Stored>| !old.is_same(stored);
+        self.with(self.variants.iter().filter(is_other).cloned().collect())
     }
 
     /// What the page takes, in bytes, with its bookkeeping.
@@ -96,10 +132,16 @@ impl Stored {
             && self.selection == other.selection
     }
 
+    /// Whether it is that very answer.
+    fn is_same(&self, other: &Self) -> bool {
+        self.began == other.began && self.replaces(other)
+    }
+
     fn bytes(&self) -> u64 {
         let fields = self.headers.iter();
         let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
-        let head = fields.sum::<usize>() + self.selection.len();
+        let selecting = self.entry.selecting.iter().map(|name| name.len() + FIELD_BYTES);
+        let head = fields.sum::<usize>() + selecting.sum::<usize>() + self.selection.len();
         (head + self.body.len()) as u64 + PAGE_BYTES
     }
 }
@@ -107,3 +149,5 @@ impl Stored {
 /// What a page or an answer takes beside its text: tables, counters and the index.
 const PAGE_BYTES: u64 = 512;
 const FIELD_BYTES: usize = 64;
+/// For so many owners an address holds as many answers as one may have: a search goes through all.
+const OWNERS_MAX: usize = 32;

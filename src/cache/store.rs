@@ -28,14 +28,17 @@ pub trait CacheStore: Send + Sync + 'static {
     /// The page of a key.
     fn get(&self, key: &[u8; 32]) -> Option<Arc<Page>>;
 
-    /// Changes the page of a key; no other change of it comes between.
-    fn update(&self, key: [u8; 32], change: &mut dyn FnMut(Option<&Page>) -> Page);
+    /// Changes the page of a key; no other change and no visit comes between.
+    fn update(&self, key: [u8; 32], change: &mut dyn FnMut(Option<&Page>) -> Keep);
 
     /// Forgets the page of a key.
     fn remove(&self, key: &[u8; 32]);
 
     /// Shows each page once. O(pages).
     fn visit(&self, visit: &mut dyn FnMut(&Page) -> Keep);
+
+    /// The most bytes that one page may take; a larger one is not stored.
+    fn page_bytes_max(&self) -> u64;
 
     /// How many pages there are.
     fn len(&self) -> usize;

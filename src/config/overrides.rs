@@ -10,6 +10,7 @@ use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
 
 use super::layer::{give_way, put};
+use super::settings::{CacheKind, CacheSettings};
 
 /// What is different for some hosts, said in code.
 ///
@@ -28,6 +29,9 @@ pub struct HostOverrides {
     adaptive: Option<LimitKind>,
     rate: Option<RateOptions>,
     quota: Option<QuotaUse>,
+    cache: Option<CacheKind>,
+    stale_if_error: Option<Duration>,
+    stale_while_revalidate: Option<Duration>,
 }
 
 /// What is said of hedging.
@@ -102,6 +106,37 @@ impl HostOverrides {
     pub fn quota(mut self, quota: QuotaUse) -> Self {
         self.quota = Some(quota);
         self
+    }
+
+    /// Sets who shares what is stored of these hosts, or that nothing is.
+    pub fn cache(mut self, kind: CacheKind) -> Self {
+        self.cache = Some(kind);
+        self
+    }
+
+    /// Sets how long an expired answer may stand in for an error if the answer does not say.
+    pub fn stale_if_error(mut self, budget: Duration) -> Self {
+        self.stale_if_error = Some(budget);
+        self
+    }
+
+    /// Sets how long an expired answer is served while it is renewed if the answer does not say.
+    pub fn stale_while_revalidate(mut self, budget: Duration) -> Self {
+        self.stale_while_revalidate = Some(budget);
+        self
+    }
+
+    pub(super) fn apply_cache(&self, cache: &mut CacheSettings) {
+        put(&mut cache.mode, self.cache);
+        put(&mut cache.stale_if_error, self.stale_if_error);
+        put(&mut cache.stale_while_revalidate, self.stale_while_revalidate);
+    }
+
+    /// Whether anything is said of the cache.
+    pub(super) fn says_something_of_cache(&self) -> bool {
+        self.cache.is_some()
+            || self.stale_if_error.is_some()
+            || self.stale_while_revalidate.is_some()
     }
 
     /// Changes what is mentioned, and what must give way to it.

@@ -10,6 +10,7 @@ use spillgate_core::budget::{BudgetOptions, Refund};
 use spillgate_core::policy::{HostPolicy, Limits, RetryOptions, Timeouts};
 
 use super::breaker::BreakerShape;
+use super::caching::HostCacheShape;
 use super::hedge::HedgeShape;
 use super::layer::{Slip, first_set, give_way, put};
 use super::limiting::HostLimitsShape;
@@ -28,6 +29,7 @@ pub(super) struct PolicyPatch {
     breaker: BreakerShape,
     limits: HostLimitsShape,
     pub(super) hedge: HedgeShape,
+    pub(super) cache: HostCacheShape,
 }
 
 impl PolicyPatch {
@@ -39,6 +41,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             limits: shape.limits.of_host(),
             hedge: shape.hedge.clone(),
+            cache: shape.cache.of_host(),
         }
     }
 
@@ -50,6 +53,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             limits: shape.limits.clone(),
             hedge: shape.hedge.clone(),
+            cache: shape.cache.clone(),
         }
     }
 
@@ -61,6 +65,7 @@ impl PolicyPatch {
             breaker: shape.breaker.clone(),
             limits: HostLimitsShape::default(),
             hedge: shape.hedge.clone(),
+            cache: shape.cache.clone(),
         }
     }
 

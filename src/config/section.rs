@@ -9,6 +9,7 @@ use super::patch::PolicyPatch;
 use super::pattern::{HostName, HostPattern};
 use super::place::{Places, Scope};
 use super::route::RoutePattern;
+use super::settings::CacheSettings;
 use super::shape::{HostShape, RouteShape};
 
 /// What is different for the hosts of one pattern.
@@ -65,6 +66,22 @@ impl HostSection {
         }
     }
 
+    pub(super) fn apply_cache(&self, cache: &mut CacheSettings) {
+        match &self.change {
+            Change::File(patch) => patch.cache.apply(cache),
+            Change::Code(overrides) => overrides.apply_cache(cache),
+        }
+    }
+
+    /// Whether it, or a route of it, says anything of the cache.
+    pub(super) fn differs_in_cache(&self) -> bool {
+        let by_itself = match &self.change {
+            Change::File(patch) => patch.cache.says_something(),
+            Change::Code(overrides) => overrides.says_something_of_cache(),
+        };
+        by_itself || self.routes.iter().any(|route| route.patch.cache.says_something())
+    }
+
     /// The narrowest route that a call belongs to.
     pub(super) fn route(
         &self,
@@ -110,6 +127,10 @@ impl RouteSection {
 
     pub(super) fn apply(&self, policy: &mut HostPolicy) {
         self.patch.apply(policy);
+    }
+
+    pub(super) fn apply_cache(&self, cache: &mut CacheSettings) {
+        self.patch.cache.apply(cache);
     }
 
     /// The methods that may be repeated, if the route names them.

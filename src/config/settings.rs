@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::Method;
 use http::header::HeaderName;
+use spillgate_core::cache::rules::SetCookie;
 use spillgate_core::chaos::Dose;
 use url::Url;
+
+use crate::cache::key::Identity;
 
 /// What the client does with each call before and after the machines decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +32,42 @@ pub enum Coalesce {
     #[default]
     Identical,
     /// None.
+    Off,
+}
+
+/// What the cache does; hosts and routes can differ in its mode and its times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// Who shares it.
+    pub mode: CacheKind,
+    /// The most bytes that are stored in memory; only what it is when the client is built counts.
+    pub max_bytes: u64,
+    /// How long an expired answer may stand in for an error if the answer does not say.
+    pub stale_if_error: Duration,
+    /// How long an expired answer is served while it is renewed if the answer does not say.
+    pub stale_while_revalidate: Duration,
+    /// How long an answer that says that there is nothing is fresh for if it does not say; zero
+    /// stores none of those.
+    pub negative: Duration,
+    /// For how long a failure is told again without asking; `None` remembers none.
+    pub failures: Option<Duration>,
+    /// Fields that are read before `Cache-Control` (RFC 9213), in order of precedence.
+    pub targeted: Vec<HeaderName>,
+    /// What becomes of answers that set a cookie.
+    pub set_cookie: SetCookie,
+    /// How requests with credentials are kept apart.
+    pub identity: Identity,
+}
+
+/// Says who shares a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CacheKind {
+    /// Many users: what is meant for one is not stored.
+    #[default]
+    Shared,
+    /// A single user, or a service with a single identity.
+    Private,
+    /// Nobody: nothing is stored, and nothing that is stored is used.
     Off,
 }
 
@@ -97,6 +137,22 @@ impl Default for CallDefaults {
             coalesce: Coalesce::default(),
             redirects_max: 5,
             body_bytes_max: 10 * 1024 * 1024,
+        }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self {
+            mode: CacheKind::Shared,
+            max_bytes: 64 * 1024 * 1024,
+            stale_if_error: Duration::from_secs(3_600),
+            stale_while_revalidate: Duration::ZERO,
+            negative: Duration::from_secs(2),
+            failures: None,
+            targeted: Vec::new(),
+            set_cookie: SetCookie::Decline,
+            identity: Identity::ByCredentials,
         }
     }
 }

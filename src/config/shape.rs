@@ -9,6 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 
 use super::breaker::BreakerShape;
+use super::caching::{CacheShape, HostCacheShape};
 use super::choice::Hinted;
 use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
@@ -48,6 +49,7 @@ pub(super) struct DefaultsShape {
     pub(super) breaker: BreakerShape,
     pub(super) limits: LimitsShape,
     pub(super) hedge: HedgeShape,
+    pub(super) cache: CacheShape,
     pub(super) coalesce: Option<CoalesceShape>,
     pub(super) redirects: Option<Hops>,
     pub(super) body_max: Option<ByteSize>,
@@ -72,6 +74,8 @@ pub(super) struct HostShape {
     #[serde(default)]
     pub(super) hedge: HedgeShape,
     #[serde(default)]
+    pub(super) cache: HostCacheShape,
+    #[serde(default)]
     pub(super) route: Vec<RouteShape>,
 }
 
@@ -90,6 +94,8 @@ pub(super) struct RouteShape {
     pub(super) breaker: BreakerShape,
     #[serde(default)]
     pub(super) hedge: HedgeShape,
+    #[serde(default)]
+    pub(super) cache: HostCacheShape,
 }
 
 /// A fault to inject; which keys go with which fault is checked later.

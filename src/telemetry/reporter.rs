@@ -199,7 +199,7 @@ impl Reporting {
         let spans = match entry {
             JournalEntry::Call(record) => assembler.assemble(record),
             JournalEntry::Flight(record) => assembler.assemble_rest(record),
-            JournalEntry::Breaker(_) => return,
+            JournalEntry::Breaker(_) | JournalEntry::Hit(_) => return,
         };
         if !spans.is_empty() {
             exporter.push(spans, patience);

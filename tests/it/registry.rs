@@ -47,7 +47,7 @@ async fn callbacks_and_events_carry_scope_time_and_reason() {
         match entries.recv().await.unwrap() {
             JournalEntry::Call(_) => calls += 1,
             JournalEntry::Breaker(_) => breakers += 1,
-            JournalEntry::Flight(_) => {}
+            JournalEntry::Flight(_) | JournalEntry::Hit(_) => {}
         }
     }
 }

@@ -31,7 +31,7 @@ impl Wall {
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
+        let seconds = self.0.as_secs().min(LAST_SECS);
         let (days, second) = (seconds / DAY_SECS, seconds % DAY_SECS);
         let (year, month, day) = civil(days);
         let weekday = usize::try_from((days + 4) % 7).ok().and_then(|day| WEEKDAYS.get(day));
@@ -151,6 +151,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 const DAY_SECS: u64 = 86_400;
+/// The last second of the year 9999, beyond which no date can be written.
+const LAST_SECS: u64 = 253_402_300_799;
 const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] =
@@ -216,10 +218,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for seconds in [0, 784_111_777, 951_782_400, 1_795_348_800, 4_102_444_799, 9_999_999_999] {
+        for seconds in [0, 784_111_777, 951_782_400, 1_795_348_800, 4_102_444_799, LAST_SECS] {
             let text = Wall::from_secs(seconds).to_string();
             assert_eq!(parse(&text), Some(seconds), "{text}");
         }
+        assert_eq!(Wall(Duration::MAX).to_string(), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(Wall::from_secs(784_111_777).to_string(), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

@@ -138,11 +138,16 @@ impl Extent {
             *self = Self::Whole;
             return;
         };
-        let names = listed.split(',').map(|name| name.trim().to_ascii_lowercase());
-        let names = names.filter(|name| !name.is_empty());
+        let names = listed.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names: Vec<String> = names.map(str::to_ascii_lowercase).collect();
+        // What names no field restricts all of it: the narrow form must be meant.
+        if names.is_empty() || !names.iter().all(|name| is_token(name)) {
+            *self = Self::Whole;
+            return;
+        }
         match self {
             Self::Whole => {}
-            Self::Nothing => *self = Self::Fields(names.collect()),
+            Self::Nothing => *self = Self::Fields(names),
             Self::Fields(known) => known.extend(names),
         }
     }
@@ -172,6 +177,10 @@ fn directives(line: &[u8]) -> impl Iterator<Item = (String, Option<&[u8]>)> {
 fn first(known: &mut Option<Duration>, value: Option<&[u8]>) {
     let value = value.and_then(unquote).and_then(|value| delta_seconds(&value));
     known.get_or_insert(Duration::from_secs(value.unwrap_or_default()));
+}
+
+fn is_token(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn is(value: &[u8], word: &str) -> bool {
@@ -231,6 +240,11 @@ mod tests {
         assert!(said.private.lists("c"));
         assert_eq!(read(&["no-cache=\"a\", no-cache"]).no_cache, Extent::Whole);
         assert_eq!(read(&["no-cache, no-cache=\"a\""]).no_cache, Extent::Whole);
+        for nameless in
+            ["private=", "private=\"\"", "private=\", \"", "private=\"a b\"", "private=\"a"]
+        {
+            assert_eq!(read(&[nameless]).private, Extent::Whole, "{nameless}");
+        }
     }
 
     #[test]

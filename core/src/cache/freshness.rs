@@ -46,6 +46,8 @@ pub enum Source {
     Expires,
     /// A share of the time since `Last-Modified`.
     Heuristic,
+    /// The rules, for an answer that says that there is nothing.
+    Negative,
     /// Nothing: it is stale from the start.
     Nothing,
 }
@@ -78,7 +80,7 @@ impl Lifetime {
     pub fn is_explicit(&self) -> bool {
         match self.source {
             Source::SharedMaxAge | Source::MaxAge | Source::Expires => true,
-            Source::Heuristic | Source::Nothing => false,
+            Source::Heuristic | Source::Negative | Source::Nothing => false,
         }
     }
 }
@@ -140,9 +142,14 @@ fn lifetime(
     let modified = response.first("last-modified").and_then(|text| Wall::parse(text, date));
     match modified {
         Some(modified) if guessed => {
-            let fresh_for = date.since(modified).mul_f64(rules.heuristic_share.clamp(0.0, 1.0));
+            let share = Some(rules.heuristic_share).filter(|share| share.is_finite());
+            let share = share.unwrap_or_default().clamp(0.0, 1.0);
+            let fresh_for = date.since(modified).mul_f64(share);
             let fresh_for = fresh_for.min(rules.heuristic_max);
             Lifetime { fresh_for, source: Source::Heuristic }
+        }
+        None if NEGATIVE_STATUSES.contains(&status) && !rules.negative.is_zero() => {
+            Lifetime { fresh_for: rules.negative, source: Source::Negative }
         }
         Some(_) | None => Lifetime { fresh_for: Duration::ZERO, source: Source::Nothing },
     }
@@ -164,6 +171,9 @@ fn age(response: &(impl Fields + ?Sized)) -> Duration {
 
 /// The statuses whose lifetime may be guessed (RFC 9110 section 15.1), but for 206.
 pub const HEURISTIC_STATUSES: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
+
+/// The statuses that say that there is nothing, and are likely to say so again.
+pub const NEGATIVE_STATUSES: [u16; 5] = [404, 405, 410, 414, 501];
 
 #[cfg(test)]
 mod tests {

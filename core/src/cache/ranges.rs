@@ -4,6 +4,7 @@
 //! it, as the standard allows.
 
 use crate::cache::conditions::strongly_equal;
+use crate::cache::date::Wall;
 use crate::cache::fields::Fields;
 
 /// What part of an answer is wanted.
@@ -40,7 +41,15 @@ pub fn wanted(
 fn is_same(request: &(impl Fields + ?Sized), response: &(impl Fields + ?Sized)) -> bool {
     let Some(held) = request.first("if-range") else { return true };
     let etag = response.first("etag").is_some_and(|etag| strongly_equal(held, etag));
-    etag || response.first("last-modified") == Some(held)
+    etag || (response.first("last-modified") == Some(held) && is_strong_date(held, response))
+}
+
+/// Whether a date of change tells every change apart: a second later nothing more had changed (RFC
+/// 9110 section 8.8.2.2).
+fn is_strong_date(modified: &[u8], response: &(impl Fields + ?Sized)) -> bool {
+    let date = |text: &[u8]| Wall::parse(text, Wall::default());
+    let (modified, made) = (date(modified), response.first("date").and_then(date));
+    modified.zip(made).is_some_and(|(modified, made)| modified < made)
 }
 
 /// `None` if it is no single range of bytes.
@@ -110,10 +119,16 @@ mod tests {
 
     #[test]
     fn part_of_something_else_is_sent_whole() {
-        let response = &[("ETag", "\"a\""), ("Last-Modified", "x")][..];
+        let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let dates = [("Last-Modified", modified), ("Date", "Sun, 06 Nov 1994 08:49:38 GMT")];
+        let response = &[("ETag", "\"a\""), dates[0], dates[1]][..];
+        let request = &[("Range", "bytes=0-1"), ("If-Range", modified)][..];
+        let at_once = &[("Last-Modified", modified), ("Date", modified)][..];
+        assert_eq!(wanted(request, at_once, 10), Part::Whole);
         for (held, expected) in [
             ("\"a\"", Part::Bytes { first: 0, last: 1 }),
-            ("x", Part::Bytes { first: 0, last: 1 }),
+            (modified, Part::Bytes { first: 0, last: 1 }),
+            ("x", Part::Whole),
             ("\"b\"", Part::Whole),
             ("W/\"a\"", Part::Whole),
         ] {

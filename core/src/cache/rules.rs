@@ -18,6 +18,8 @@ pub struct Rules {
     pub set_cookie: SetCookie,
     /// How long an expired answer may stand in for an error if the answer does not say.
     pub stale_if_error: Duration,
+    /// How long an answer that says that there is nothing is fresh for if it does not say.
+    pub negative: Duration,
     /// How long an expired answer may be used while it is renewed if the answer does not say.
     pub stale_while_revalidate: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Rules {
             heuristic_max: Duration::from_secs(86_400),
             set_cookie: SetCookie::Decline,
             stale_if_error: Duration::from_secs(3_600),
+            negative: Duration::ZERO,
             stale_while_revalidate: Duration::ZERO,
         }
     }

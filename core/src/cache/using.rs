@@ -123,8 +123,8 @@ mod tests {
         let response = &[("Cache-Control", said), ("ETag", "\"a\"")][..];
         let request: &[(&str, &str)] = &[];
         let exchange = Exchange { requested: STORED, received: STORED };
-        let (method, status, of_target) = ("GET", 200, false);
-        let answered = Answered { method, request, status, response, of_target, exchange };
+        let answered =
+            Answered { method: "GET", request, status: 200, response, of_target: false, exchange };
         judge(&Rules::default(), &answered).unwrap()
     }
 

@@ -47,12 +47,17 @@ fn normal(name: &str, request: &(impl Fields + ?Sized)) -> Vec<u8> {
         request.lines(name).for_each(|line| append(&mut exact, line));
         return exact;
     }
-    let mut members: Vec<Vec<u8>> = request.members(name).map(<[u8]>::to_vec).collect();
+    let mut normal = Vec::new();
     if UNORDERED.contains(&name) {
-        members = members.iter().map(|member| folded(member)).collect();
+        let mut members: Vec<Vec<u8>> = request.members(name).map(folded).collect();
         members.sort_unstable();
+        members.iter().for_each(|member| append(&mut normal, member));
+        return normal;
     }
-    members.join(&b","[..])
+    // An empty member may mean something in a field that is not known to be a list.
+    let members = request.lines(name).flat_map(|line| split_unquoted(line, b','));
+    members.for_each(|member| append(&mut normal, member.trim_ascii()));
+    normal
 }
 
 /// A member in lower case and without blanks around its parameters.
@@ -64,7 +69,8 @@ fn folded(member: &[u8]) -> Vec<u8> {
 /// Fields whose members stand in no order and mean the same in any case.
 const UNORDERED: [&str; 3] = ["accept-language", "accept-encoding", "accept-charset"];
 /// Fields that tell users apart.
-const IDENTITY: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+const IDENTITY: [&str; 5] =
+    ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"];
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +125,9 @@ mod tests {
         assert!(!same("foo", &[("Foo", "1")], &[("Foo", "2")]));
         assert!(!same("foo", &[("Foo", "1, 2")], &[("Foo", "2, 1")]));
         assert!(!same("foo", &[("Foo", "")], &[]));
+        assert!(!same("foo", &[("Foo", "1,,2")], &[("Foo", "1,2")]));
+        assert!(!same("foo", &[("Foo", "\"1,2")], &[("Foo", "\"1"), ("Foo", "2")]));
+        assert!(!same("x-api-key", &[("X-Api-Key", "a, b")], &[("X-Api-Key", "a,b")]));
         assert!(!same("foo", &[("Foo", "\"1,2\"")], &[("Foo", "1,2")]));
         assert!(!same("cookie", &[("Cookie", "a=1, b")], &[("Cookie", "a=1,b")]));
         assert!(!same("cookie", &[("Cookie", "a"), ("Cookie", "b")], &[("Cookie", "ab")]));

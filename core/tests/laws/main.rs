@@ -12,6 +12,7 @@
 )]
 
 mod breaker;
+mod cache;
 mod flights;
 mod learning;
 mod limits;

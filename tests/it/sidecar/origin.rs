@@ -81,6 +81,10 @@ fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
             continue;
         };
         let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+        // The end of a chunked body looks like a head, but has no request line.
+        if !head.contains(" HTTP/1.1\r\n") {
+            continue;
+        }
         let mut state = gate.state.lock().unwrap();
         state.heads.push(head.clone());
         gate.changed.notify_all();

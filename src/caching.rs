@@ -1,0 +1,306 @@
+//! The cache in front of the actors: a stored answer costs the caller no message.
+//!
+//! Everything happens in the caller's own task. What cannot be answered goes through the door as
+//! any call does, so breaker, pace, queue and budget apply to renewals too; what comes back is
+//! stored by the caller that began the flight, and by none of those that joined it.
+
+mod failures;
+pub(crate) mod handle;
+mod labels;
+mod renewals;
+pub(crate) mod terms;
+pub(crate) mod views;
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use http::{Method, StatusCode};
+use spillgate_actors::answer::Response;
+use spillgate_actors::core::advice::ErrorKind;
+use spillgate_actors::error::Error;
+use spillgate_actors::fetch::Fetch;
+
+use crate::cache::ask::{Ask, CacheMode, Look, Pending};
+use crate::cache::fate::{Fate, Replacement, is_failure};
+use crate::cache::memory::MemoryStore;
+use crate::cache::{Cache, CacheOptions};
+use crate::caching::failures::Failures;
+use crate::caching::labels::Label;
+use crate::caching::renewals::Renewals;
+use crate::caching::terms::{Terms, TermsBook};
+use crate::config::Config;
+use crate::engine::Engine;
+
+/// The cache of one client, and what goes with it.
+pub(crate) struct Caching {
+    cache: OnceLock<Arc<Cache>>,
+    secret: [u8; 32],
+    book: ArcSwap<TermsBook>,
+    renewals: Renewals,
+    failures: Failures,
+}
+
+/// How a call wants the cache treated.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CacheWish {
+    pub(crate) mode: CacheMode,
+    pub(crate) max_stale: Option<std::time::Duration>,
+    /// Whether any stored answer is better than none.
+    pub(crate) fallback_stale: bool,
+}
+
+impl Caching {
+    /// An empty cache; `secret` keys its digests.
+    pub(crate) fn new(config: &Config, secret: [u8; 32]) -> Self {
+        Self {
+            cache: OnceLock::new(),
+            secret,
+            book: ArcSwap::from_pointee(TermsBook::new(config)),
+            renewals: Renewals::default(),
+            failures: Failures::default(),
+        }
+    }
+
+    /// Takes other settings; what is stored stays, and so does the room for it.
+    pub(crate) fn reload(&self, config: &Config) {
+        self.book.store(Arc::new(TermsBook::new(config)));
+    }
+
+    /// The cache itself, made when it is first needed.
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        self.cache.get_or_init(|| {
+            let settings = self.book.load().settings().clone();
+            let options = CacheOptions {
+                rules: terms::rules_of(&settings),
+                identity: settings.identity,
+                ..CacheOptions::default()
+            };
+            let store = Arc::new(MemoryStore::new(settings.max_bytes));
+            Arc::new(Cache::new(options, store, self.secret))
+        })
+    }
+
+    /// What the cache is asked for a request; `None` if it has no part in it.
+    fn ask_of(&self, fetch: &Fetch, wish: CacheWish) -> Option<(Ask, Terms)> {
+        let url = fetch.url()?;
+        let terms = self.book.load().terms(url, fetch.method(), fetch.route_name())?;
+        let reads = matches!(*fetch.method(), Method::GET | Method::HEAD);
+        if reads && !fetch.is_bodiless() {
+            return None;
+        }
+        let CacheWish { mode, max_stale, .. } = wish;
+        let (method, headers) = (fetch.method().clone(), fetch.header_map().clone());
+        Some((Ask { method, url: url.clone(), headers, mode, max_stale }, terms))
+    }
+}
+
+/// Answers a request from the cache, or sends it.
+pub(crate) async fn send(
+    engine: &Arc<Engine>,
+    mut fetch: Fetch,
+    wish: CacheWish,
+) -> Result<Response, Error> {
+    engine.door().complete(&mut fetch);
+    let caching = engine.caching();
+    let Some((ask, terms)) = caching.ask_of(&fetch, wish) else {
+        if wish.mode == CacheMode::OnlyIfCached && fetch.url().is_some() {
+            return Err(not_cached());
+        }
+        return engine.door().send(fetch).await;
+    };
+    let url = ask.url.clone();
+    match caching.cache().look_by(&terms.rules, ask) {
+        Look::Serve(served) => {
+            let why = if wish.mode == CacheMode::Default { "max-stale" } else { "force-cache" };
+            Ok(Label::of_hit(why).serve(engine, &url, *served))
+        }
+        Look::ServeAndRenew(served, pending) => {
+            renew(engine, &fetch, *pending, terms);
+            Ok(Label::of_hit("stale-while-revalidate").serve(engine, &url, *served))
+        }
+        Look::Nothing => Err(not_cached()),
+        Look::Send(pending) => {
+            if let Some(known) = caching.recall(engine, &pending, &terms) {
+                return known;
+            }
+            forward(engine, fetch, *pending, (wish.fallback_stale, &terms)).await
+        }
+    }
+}
+
+/// Sends what the cache could not answer, and makes of the answer what the rules have it.
+async fn forward(
+    engine: &Arc<Engine>,
+    fetch: Fetch,
+    pending: Pending,
+    (fallback_stale, terms): (bool, &Terms),
+) -> Result<Response, Error> {
+    // What is asked about may turn out to be something else: then it is asked for outright.
+    let outright = if pending.is_validating() { fetch.again() } else { None };
+    let asked = fetch.edit_headers(|headers| pending.prepare(headers));
+    let way = Way { engine, fallback_stale, terms };
+    match way.answer(pending, engine.door().send(asked).await) {
+        Made::Answer(answer) => *answer,
+        Made::Again(pending) => {
+            let Some(fetch) = outright else { return Err(lost()) };
+            match way.answer(*pending, engine.door().send(fetch).await) {
+                Made::Answer(answer) => *answer,
+                Made::Again(_) => Err(lost()),
+            }
+        }
+    }
+}
+
+/// How one call's answers are taken.
+struct Way<'a> {
+    engine: &'a Arc<Engine>,
+    fallback_stale: bool,
+    terms: &'a Terms,
+}
+
+/// What an answer, or its absence, came to.
+enum Made {
+    Answer(Box<Result<Response, Error>>),
+    Again(Box<Pending>),
+}
+
+impl Way<'_> {
+    fn answer(&self, pending: Pending, answer: Result<Response, Error>) -> Made {
+        match answer {
+            Ok(response) => self.came(pending, response),
+            Err(error) => Made::Answer(Box::new(self.failed(&pending, error))),
+        }
+    }
+
+    fn failed(&self, pending: &Pending, error: Error) -> Result<Response, Error> {
+        let caching = self.engine.caching();
+        caching.failures.note_error(pending, &error, self.terms.failures);
+        let budgeted = || caching.cache().instead(pending).filter(|_| is_covered(error.kind()));
+        let any = || caching.cache().anything(pending).filter(|_| self.fallback_stale);
+        match budgeted().or_else(any) {
+            Some(stale) => Ok(Label::instead_of(&error).replace(self.engine, pending, &stale)),
+            None => Err(error),
+        }
+    }
+
+    fn came(&self, pending: Pending, response: Response) -> Made {
+        let caching = self.engine.caching();
+        let pending = if response.report().coalesced { pending.joined() } else { pending };
+        caching.failures.note_answer(&pending, &response, self.terms.failures);
+        let status = response.status();
+        if is_redirected(&response) && pending.ask().method.is_safe() {
+            // What came is another address's: nothing is learned from it about this one.
+            if status == StatusCode::NOT_MODIFIED && pending.is_validating() {
+                return Made::Again(Box::new(pending.unconditional()));
+            }
+            return self.pass(&pending, response);
+        }
+        match caching.cache().arrived(&pending, status, response.headers()) {
+            Fate::Keep(kept) if !pending.is_joined() => {
+                let body = response.bytes().clone();
+                caching.cache().keep(*kept, body);
+                Made::answer(Label::of_origin(&pending, true).mark(response))
+            }
+            Fate::Keep(_) => Made::answer(Label::of_origin(&pending, false).mark(response)),
+            Fate::Pass(_) => self.pass(&pending, response),
+            Fate::Replace(replacement) => {
+                Made::answer(self.replaced(&pending, &response, &replacement))
+            }
+            Fate::AskAgain => Made::Again(Box::new(pending.unconditional())),
+        }
+    }
+
+    /// Gives an answer on that is not stored, unless anything stored is better.
+    fn pass(&self, pending: &Pending, response: Response) -> Made {
+        let cache = self.engine.caching().cache();
+        let stale = cache.anything(pending).filter(|_| self.fallback_stale);
+        match stale.filter(|_| is_failure(response.status())) {
+            Some(stale) => Made::answer(self.replaced(pending, &response, &stale)),
+            None => Made::answer(Label::of_origin(pending, false).mark(response)),
+        }
+    }
+
+    fn replaced(&self, pending: &Pending, by: &Response, stored: &Replacement) -> Response {
+        Label::after(by).replace(self.engine, pending, stored)
+    }
+}
+
+impl Made {
+    fn answer(response: Response) -> Self {
+        Self::Answer(Box::new(Ok(response)))
+    }
+}
+
+/// Renews what was served stale, unless that is under way: in the background, as the last of all.
+fn renew(engine: &Arc<Engine>, fetch: &Fetch, pending: Pending, terms: Terms) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    let Some(fetch) = fetch.again() else { return };
+    let Some(turn) = engine.caching().renewals.begin(pending.place()) else { return };
+    let engine = engine.clone();
+    runtime.spawn(async move {
+        let done = forward(&engine, fetch.in_background(), pending, (false, &terms)).await;
+        // Whoever asks next learns what came of it; the turn ends only when it is stored.
+        drop(done);
+        drop(turn);
+    });
+}
+
+/// Whether an answer was brought by a redirect.
+fn is_redirected(response: &Response) -> bool {
+    let attempts = response.record().map(|record| record.attempts.as_slice()).unwrap_or_default();
+    match (attempts.first(), attempts.last()) {
+        // All attempts of one hop share their text.
+        (Some(first), Some(last)) => !Arc::ptr_eq(&first.url, &last.url),
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// Whether an error is one that `stale-if-error` is about: the upstream could not be asked, or had
+/// no answer.
+fn is_covered(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Overloaded
+        | ErrorKind::QueueFull
+        | ErrorKind::CircuitOpen
+        | ErrorKind::RateLimited
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::DeviceOffline
+        | ErrorKind::DnsError
+        | ErrorKind::DestinationUnavailable
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionTimeout
+        | ErrorKind::ConnectionTerminated
+        | ErrorKind::TlsProtocolError
+        | ErrorKind::HttpResponseTimeout
+        | ErrorKind::ConnectionReadTimeout
+        | ErrorKind::HttpResponseIncomplete
+        | ErrorKind::HttpResponseContentCoding
+        | ErrorKind::HttpProtocolError => true,
+        ErrorKind::InvalidRequest
+        | ErrorKind::RequestBody
+        | ErrorKind::InvalidConfig
+        | ErrorKind::ShuttingDown
+        | ErrorKind::Cancelled
+        | ErrorKind::Superseded
+        | ErrorKind::NotCached
+        | ErrorKind::DestinationIpProhibited
+        | ErrorKind::TlsCertificateError
+        | ErrorKind::HttpResponseBodySize
+        | ErrorKind::HttpResponseHeaderSectionSize
+        | ErrorKind::RedirectRefused
+        | ErrorKind::TooManyRedirects
+        | ErrorKind::HttpStatus
+        | ErrorKind::Business
+        | ErrorKind::Decode
+        | ErrorKind::Internal => false,
+    }
+}
+
+fn not_cached() -> Error {
+    Error::new(ErrorKind::NotCached, "nothing is stored for this request; nothing was sent")
+}
+
+fn lost() -> Error {
+    let text = "the upstream answered about something that was not asked";
+    Error::new(ErrorKind::HttpProtocolError, text)
+}

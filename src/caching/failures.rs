@@ -1,0 +1,114 @@
+//! The memory of failures, for those who ask for it: what failed a moment ago is not asked again.
+//!
+//! It is apart from the cache and never stands before a stored answer. The first success ends it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache as Table;
+use spillgate_actors::answer::Response;
+use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
+use spillgate_actors::error::Error;
+
+use crate::cache::ask::{CacheMode, Pending};
+use crate::cache::fate::is_failure;
+use crate::caching::Caching;
+use crate::caching::labels::Label;
+use crate::caching::renewals::Place;
+use crate::caching::terms::Terms;
+use crate::engine::Engine;
+
+/// What failed, where, and until when that is remembered.
+pub(super) struct Failures {
+    table: Table<Place, Arc<Failure>>,
+}
+
+struct Failure {
+    until: Instant,
+    what: Result<Response, Error>,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { table: Table::new(FAILURES_MAX) }
+    }
+}
+
+impl Failures {
+    pub(super) fn note_error(&self, pending: &Pending, error: &Error, time: Option<Duration>) {
+        let Some(time) = time.filter(|_| pending.may_store()) else { return };
+        let of_upstream =
+            error.class() == ErrorClass::Transient && error.kind() != ErrorKind::DeadlineExceeded;
+        if of_upstream {
+            self.note(pending, time, Err(error.clone()));
+        }
+    }
+
+    pub(super) fn note_answer(
+        &self,
+        pending: &Pending,
+        response: &Response,
+        time: Option<Duration>,
+    ) {
+        let Some(time) = time.filter(|_| pending.may_store()) else { return };
+        if is_failure(response.status()) {
+            self.note(pending, time, Ok(response.clone()));
+        } else {
+            self.table.remove(&pending.place());
+        }
+    }
+
+    fn note(&self, pending: &Pending, time: Duration, what: Result<Response, Error>) {
+        // Half of it again at the most, so that not all who remember come back at once.
+        let share = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+        let until = Instant::now() + time.mul_f64(1.0 + share / 2.0);
+        self.table.insert(pending.place(), Arc::new(Failure { until, what }));
+    }
+}
+
+impl Caching {
+    /// What is remembered of a failure, or what is stored in its place.
+    pub(super) fn recall(
+        &self,
+        engine: &Engine,
+        pending: &Pending,
+        terms: &Terms,
+    ) -> Option<Result<Response, Error>> {
+        terms.failures?;
+        if pending.ask().mode != CacheMode::Default || !pending.may_store() {
+            return None;
+        }
+        let failure = self.failures.table.get(&pending.place())?;
+        if failure.until <= Instant::now() {
+            self.failures.table.remove(&pending.place());
+            return None;
+        }
+        if let Some(stale) = self.cache().instead(pending) {
+            let label = match &failure.what {
+                Ok(response) => Label::after(response),
+                Err(error) => Label::instead_of(error),
+            };
+            return Some(Ok(label.replace(engine, pending, &stale)));
+        }
+        if pending.holds_anything() {
+            return None;
+        }
+        Some(match &failure.what {
+            Ok(response) => Ok(Label::of_memory().mark(response.clone())),
+            Err(error) => Err(remembered(error, failure.until)),
+        })
+    }
+}
+
+fn remembered(error: &Error, until: Instant) -> Error {
+    let text =
+        format!("{}; this is remembered of a call before, nothing was sent", error.message());
+    let mut again = Error::new(error.kind(), text).until(Some(until));
+    if let Some(scope) = error.scope() {
+        again = again.in_scope(scope.into());
+    }
+    again.after_status(error.last_status())
+}
+
+/// Failures that are remembered.
+const FAILURES_MAX: usize = 4_096;

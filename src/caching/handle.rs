@@ -1,0 +1,163 @@
+//! The cache as a service handles it: to look at what is stored, to fill it, to forget it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use spillgate_actors::fetch::Fetch;
+use url::Url;
+
+use crate::cache::ask::{Ask, CacheMode, Look};
+use crate::cache::fate::Fate;
+use crate::cache::now;
+use crate::cache::page::Page;
+use crate::cache::purge::Purge;
+use crate::caching::labels::Label;
+use crate::caching::{CacheWish, terms};
+use crate::engine::Engine;
+use crate::response::Response;
+
+/// The cache of one client.
+///
+/// What it gives and takes is what is stored for requests without credentials; forgetting concerns
+/// what is stored for anybody.
+#[derive(Clone)]
+pub struct CacheHandle {
+    engine: Arc<Engine>,
+}
+
+/// How much is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheSize {
+    /// Addresses.
+    pub pages: usize,
+    /// Bytes, bookkeeping included.
+    pub bytes: u64,
+}
+
+/// A stored answer, as a list shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CachedAnswer {
+    /// Its address, as it was asked for: its query may hold secrets.
+    pub url: String,
+    /// Its status.
+    pub status: u16,
+    /// How old it is.
+    pub age: Duration,
+    /// The bytes of its body.
+    pub bytes: usize,
+}
+
+impl CacheHandle {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// What is stored for a plain request of an address, however old.
+    pub fn get(&self, url: impl AsRef<str>) -> Option<Response> {
+        let mode = CacheMode::OnlyIfCached;
+        let (ask, terms) = self.ask(url.as_ref(), mode)?;
+        let url = ask.url.clone();
+        match self.engine.caching().cache().look_by(&terms.rules, ask) {
+            Look::Serve(served) | Look::ServeAndRenew(served, _) => {
+                Some(Label::of_hit("force-cache").serve(&self.engine, &url, *served).into())
+            }
+            Look::Send(_) | Look::Nothing => None,
+        }
+    }
+
+    /// Stores an answer as if a plain request of the address had brought it; says whether the rules
+    /// let it.
+    pub fn put(&self, url: impl AsRef<str>, response: impl Into<Response>) -> bool {
+        let response: Response = response.into();
+        let Some((ask, terms)) = self.ask(url.as_ref(), CacheMode::Reload) else { return false };
+        let cache = self.engine.caching().cache();
+        let Look::Send(pending) = cache.look_by(&terms.rules, ask) else { return false };
+        match cache.arrived(&pending, response.status(), response.headers()) {
+            Fate::Keep(kept) => {
+                cache.keep(*kept, response.bytes().clone());
+                true
+            }
+            Fate::Pass(_) | Fate::Replace(_) | Fate::AskAgain => false,
+        }
+    }
+
+    /// Forgets what is named, and what of it is on its way; says how many answers were stored.
+    pub fn invalidate(&self, purge: Purge) -> usize {
+        let cache = self.engine.caching().cache();
+        spelled(purge).into_iter().map(|purge| cache.purge(purge)).sum()
+    }
+
+    /// How much is stored.
+    pub fn size(&self) -> CacheSize {
+        let (pages, bytes) = self.engine.caching().cache().size();
+        CacheSize { pages, bytes }
+    }
+
+    /// Everything that is stored, as of this moment.
+    pub fn export(&self) -> impl Iterator<Item = CachedAnswer> + use<> {
+        let (mut answers, now) = (Vec::new(), now());
+        self.engine.caching().cache().visit(&mut |page: &Page| {
+            answers.extend(page.variants.iter().map(|stored| CachedAnswer {
+                url: page.url.clone(),
+                status: stored.entry.status,
+                age: stored.entry.freshness.age(now),
+                bytes: stored.body.len(),
+            }));
+        });
+        answers.into_iter()
+    }
+
+    fn ask(&self, url: &str, mode: CacheMode) -> Option<(Ask, terms::Terms)> {
+        let mut fetch = Fetch::request(Method::GET, url);
+        self.engine.door().complete(&mut fetch);
+        let wish = CacheWish { mode, ..CacheWish::default() };
+        let (ask, terms) = self.engine.caching().ask_of(&fetch, wish)?;
+        Some((Ask { headers: HeaderMap::new(), ..ask }, terms))
+    }
+}
+
+/// A purge as addresses are stored; one of a host without its scheme is of both.
+fn spelled(purge: Purge) -> Vec<Purge> {
+    match purge {
+        Purge::Url(url) => {
+            let parsed = Url::parse(&url).map(|mut parsed| {
+                parsed.set_fragment(None);
+                // Credentials are no part of what is stored; these cannot fail where they stand.
+                let _ = parsed.set_username("");
+                let _ = parsed.set_password(None);
+                parsed.into()
+            });
+            vec![Purge::Url(parsed.unwrap_or(url))]
+        }
+        Purge::Host(host) if host.contains("://") => vec![Purge::Host(origin(&host))],
+        Purge::Host(host) => {
+            let both = ["http", "https"].map(|scheme| format!("{scheme}://{host}"));
+            both.iter().map(|host| Purge::Host(origin(host))).collect()
+        }
+        Purge::Prefix(_) | Purge::Tag(_) | Purge::Everything => vec![purge],
+    }
+}
+
+fn origin(host: &str) -> String {
+    let parsed = Url::parse(host).map(|url| url.origin().ascii_serialization());
+    parsed.unwrap_or_else(|_| host.to_owned())
+}
+
+impl fmt::Debug for CacheHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CacheHandle").field("size", &self.size()).finish()
+    }
+}
+
+impl fmt::Debug for CachedAnswer {
+    /// Leaves the address out: it may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedAnswer")
+            .field("status", &self.status)
+            .field("age", &self.age)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}

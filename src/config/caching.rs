@@ -1,0 +1,181 @@
+//! What a configuration says of the cache.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::Deserialize;
+use spillgate_core::cache::rules::SetCookie;
+
+use super::Config;
+use super::layer::put;
+use super::pattern::HostName;
+use super::section;
+use super::settings::{CacheKind, CacheSettings};
+use super::value::{ByteSize, HeaderText, Scalar, Span};
+use crate::cache::key::Identity;
+
+/// The table `cache` of the defaults.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct CacheShape {
+    mode: Option<KindShape>,
+    max_bytes: Option<ByteSize>,
+    stale_if_error: Option<Span>,
+    stale_while_revalidate: Option<Span>,
+    negative: Option<Span>,
+    failures: Option<FailureTime>,
+    targeted: Option<Vec<HeaderText>>,
+    set_cookie: Option<SetCookieShape>,
+    identity: Option<IdentityShape>,
+}
+
+/// The table `cache` of a host or a route.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct HostCacheShape {
+    mode: Option<KindShape>,
+    stale_if_error: Option<Span>,
+    stale_while_revalidate: Option<Span>,
+    negative: Option<Span>,
+    failures: Option<FailureTime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+enum KindShape {
+    Shared,
+    Private,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+enum SetCookieShape {
+    Decline,
+    Store,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+enum IdentityShape {
+    Credentials,
+    Shared,
+}
+
+/// `"off"`, or for how long a failure is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+struct FailureTime(Option<Duration>);
+
+impl CacheShape {
+    pub(super) fn apply(&self, cache: &mut CacheSettings) {
+        self.of_host().apply(cache);
+        put(&mut cache.max_bytes, self.max_bytes.map(|size| size.0));
+        let targeted = self.targeted.as_ref();
+        put(
+            &mut cache.targeted,
+            targeted.map(|names| names.iter().map(|name| name.0.clone()).collect()),
+        );
+        put(&mut cache.set_cookie, self.set_cookie.map(SetCookie::from));
+        put(&mut cache.identity, self.identity.map(Identity::from));
+    }
+
+    /// What of it holds for one host alone.
+    pub(super) fn of_host(&self) -> HostCacheShape {
+        let Self { mode, stale_if_error, stale_while_revalidate, negative, failures, .. } = *self;
+        HostCacheShape { mode, stale_if_error, stale_while_revalidate, negative, failures }
+    }
+}
+
+impl HostCacheShape {
+    pub(super) fn apply(&self, cache: &mut CacheSettings) {
+        put(&mut cache.mode, self.mode.map(CacheKind::from));
+        put(&mut cache.stale_if_error, self.stale_if_error.map(|span| span.0));
+        put(&mut cache.stale_while_revalidate, self.stale_while_revalidate.map(|span| span.0));
+        put(&mut cache.negative, self.negative.map(|span| span.0));
+        put(&mut cache.failures, self.failures.map(|time| time.0));
+    }
+
+    /// Whether it says anything.
+    pub(super) fn says_something(&self) -> bool {
+        let Self { mode, stale_if_error, stale_while_revalidate, negative, failures } = self;
+        let spans = [stale_if_error, stale_while_revalidate, negative];
+        mode.is_some() || failures.is_some() || spans.iter().any(|span| span.is_some())
+    }
+}
+
+impl Config {
+    /// What the cache does for one call: as its host has it, changed by the narrowest route.
+    pub fn cache_of(
+        &self,
+        host: &HostName,
+        method: &Method,
+        path: &str,
+        route: Option<&str>,
+    ) -> CacheSettings {
+        let mut cache = self.cache.clone();
+        let of_file = section::find(&self.file_hosts, host);
+        let sections = [of_file, section::find(&self.code_hosts, host)];
+        sections.into_iter().flatten().for_each(|section| section.apply_cache(&mut cache));
+        if let Some(route) = of_file.and_then(|section| section.route(method, path, route)) {
+            route.apply_cache(&mut cache);
+        }
+        cache
+    }
+
+    /// Whether any host or route differs in what the cache does.
+    pub(crate) fn differs_in_cache(&self) -> bool {
+        let mut sections = self.file_hosts.iter().chain(&self.code_hosts);
+        sections.any(section::HostSection::differs_in_cache)
+    }
+}
+
+impl TryFrom<Scalar> for FailureTime {
+    type Error = String;
+
+    fn try_from(scalar: Scalar) -> Result<Self, String> {
+        if matches!(&scalar, Scalar::Text(text) if text == "off") {
+            return Ok(Self(None));
+        }
+        let shown = scalar.to_string();
+        match Span::try_from(scalar) {
+            Ok(Span(time)) if (FAILURES_MIN..=FAILURES_MAX).contains(&time) => Ok(Self(Some(time))),
+            Ok(_) => Err(format!(
+                "{shown} is no time to remember a failure for, expected \"off\" or \"1s\" to \"10s\""
+            )),
+            Err(text) => Err(text.replace("expected a text", "expected \"off\" or a text")),
+        }
+    }
+}
+
+impl From<KindShape> for CacheKind {
+    fn from(shape: KindShape) -> Self {
+        match shape {
+            KindShape::Shared => Self::Shared,
+            KindShape::Private => Self::Private,
+            KindShape::Off => Self::Off,
+        }
+    }
+}
+
+impl From<SetCookieShape> for SetCookie {
+    fn from(shape: SetCookieShape) -> Self {
+        match shape {
+            SetCookieShape::Decline => Self::Decline,
+            SetCookieShape::Store => Self::Store,
+        }
+    }
+}
+
+impl From<IdentityShape> for Identity {
+    fn from(shape: IdentityShape) -> Self {
+        match shape {
+            IdentityShape::Credentials => Self::ByCredentials,
+            IdentityShape::Shared => Self::Shared,
+        }
+    }
+}
+
+/// For how long a failure may be remembered.
+const FAILURES_MIN: Duration = Duration::from_secs(1);
+const FAILURES_MAX: Duration = Duration::from_secs(10);
