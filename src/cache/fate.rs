@@ -98,7 +98,7 @@ impl Cache {
 
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
         Some(Replacement { stored, from: From::Store, origin_status: None, detail })
@@ -107,13 +107,19 @@ impl Cache {
     /// What is stored and may stand in, however old, where the caller takes anything: all but what
     /// says that it must not be used without the origin's word.
     pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         let directives = &stored.entry.said.directives;
         if directives.must_revalidate || directives.no_cache == Extent::Whole {
             return None;
         }
         let detail = Some("fallback-stale");
         Some(Replacement { stored, from: From::Store, origin_status: None, detail })
+    }
+
+    /// What is held for a request as of this moment: renewed or forgotten meanwhile, perhaps.
+    fn held(&self, pending: &Pending) -> Option<Arc<Stored>> {
+        pending.held.as_ref()?;
+        self.store.get(&pending.key)?.choose(pending.owner, &pending.ask.headers).cloned()
     }
 
     /// Stores an answer whose body is whole.
@@ -167,14 +173,14 @@ impl Cache {
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
-    fn headed(&self, pending: &Pending, status: StatusCode, head: &HeaderMap) {
+    fn headed(&self, pending: &Pending, status: StatusCode, fields: &HeaderMap) {
         let Some(held) = pending.held.as_deref() else { return };
         let length = held.body.len() as u64;
         let lines = Lines(&held.headers);
-        match updating::headed(&lines, length, status.as_u16(), &Lines(head)) {
+        match updating::headed(&lines, length, status.as_u16(), &Lines(fields)) {
             Headed::Unrelated => {}
             Headed::Changed => self.store.remove(&pending.key),
-            Headed::Renewed => drop(self.merged(pending, held, head)),
+            Headed::Renewed => drop(self.merged(pending, held, fields)),
         }
     }
 

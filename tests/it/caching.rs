@@ -2,6 +2,7 @@
 
 use std::sync::mpsc;
 
+use spillgate::actors::Invalidate;
 use spillgate::testing::Drill;
 use spillgate::{
     CacheKind, CacheMode, Client, Config, ErrorClass, ErrorKind, Identity, JournalEntry, Judgement,
@@ -275,6 +276,31 @@ async fn answers_are_forgotten_by_url_prefix_tag_host_and_all() {
         assert_eq!(client.cache().size().pages, 3);
         assert_eq!(client.cache().invalidate(purge.clone()), expected, "{purge:?}");
         assert_eq!(client.cache().size().pages, 3 - expected, "{purge:?}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_forgotten_by_message() {
+    let (drill, client) = (drill(), Client::standard());
+    let url = drill.url("/vary");
+    get(&client, &url).await;
+    let addr = client.addr();
+    assert_eq!(addr.send(Invalidate::Tag("other".into())).await.unwrap(), 0);
+    assert_eq!(addr.send(Invalidate::Url(url.clone())).await.unwrap(), 1);
+    assert!(!get(&client, &url).await.report().cache.unwrap().hit);
+    let text = format!("{:?}", Invalidate::Url("http://a/?token=secret".into()));
+    assert_eq!(text, "Url(..)");
+}
+
+#[tokio::test]
+async fn what_the_classifier_calls_a_failure_is_not_stored() {
+    let drill = drill();
+    let client = client(|builder| {
+        builder.host("127.0.0.1", |host| host.attempts(1)).classifier(|_, _| Judgement::Failure)
+    });
+    let url = drill.url("/etag?max_age=60");
+    for _ in 0..2 {
+        assert!(!get(&client, &url).await.report().cache.unwrap().hit);
     }
 }
 
