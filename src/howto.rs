@@ -8,3 +8,9 @@ pub enum ChoosingLimits {}
 
 #[doc = include_str!("../docs/howto/why-budgets.md")]
 pub enum WhyBudgets {}
+
+#[doc = include_str!("../docs/howto/caching.md")]
+pub enum Caching {}
+
+#[doc = include_str!("../docs/howto/stale-while-revalidate-in-a-ui.md")]
+pub enum StaleWhileRevalidateInAUi {}

@@ -130,7 +130,7 @@ impl Cache {
 
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
         let (own, shared, from) = (HeaderMap::new(), true, From::Store);
@@ -140,7 +140,7 @@ impl Cache {
     /// What is stored and may stand in, however old, where the caller takes anything: all but what
     /// says that it must not be used without the origin's word.
     pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         let directives = &stored.entry.said.directives;
         if directives.must_revalidate || directives.no_cache == Extent::Whole {
             return None;
@@ -148,6 +148,12 @@ impl Cache {
         let detail = Some("fallback-stale");
         let (own, shared, from) = (HeaderMap::new(), true, From::Store);
         Some(Replacement { stored, own, shared, from, origin_status: None, detail })
+    }
+
+    /// What is held for a request as of this moment: renewed or forgotten meanwhile, perhaps.
+    fn held(&self, pending: &Pending) -> Option<Arc<Stored>> {
+        let owner = pending.held.as_ref()?.owner;
+        self.store.get(&pending.key)?.choose(owner, &pending.ask.headers).cloned()
     }
 
     /// Stores an answer whose body is whole.
