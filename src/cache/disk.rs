@@ -24,7 +24,8 @@ use crate::cache::store::{CacheStore, Keep};
 /// How much a store on disk takes.
 #[derive(Debug, Clone, Copy)]
 pub struct DiskOptions {
-    /// The most bytes of its file.
+    /// The most bytes of its file, which grows by doubling: what counts is the largest power of two
+    /// that is no larger, to which come about 100 KiB of its own.
     pub bytes_max: u64,
     /// The most bytes of pages that are kept in memory as well.
     pub hot_bytes_max: u64,
@@ -67,6 +68,7 @@ struct State {
     /// What is not written yet; nothing stands for a page that goes.
     dirty: HashMap<Key, Option<Arc<Page>>>,
     dirty_bytes: u64,
+    dirty_bytes_max: u64,
     closing: bool,
 }
 
@@ -82,8 +84,10 @@ impl DiskStore {
     /// process has open, or that cannot be reached, is an error.
     pub fn open(path: &Path, options: DiskOptions) -> io::Result<Self> {
         let (table, known) = Table::open(path, options.bytes_max)?;
-        let bytes_max = options.bytes_max / 100 * FILL_PERCENT;
-        let mut state = State { bytes_max, ..State::default() };
+        let file_bytes = 1 << options.bytes_max.max(FILE_BYTES_MIN).ilog2();
+        let bytes_max = file_bytes / 100 * FILL_PERCENT;
+        let dirty_bytes_max = (file_bytes / DIRTY_SHARE).min(DIRTY_BYTES_MAX);
+        let mut state = State { bytes_max, dirty_bytes_max, ..State::default() };
         let mut known: Vec<Known> = known;
         known.sort_unstable_by_key(|known| known.used);
         known.iter().for_each(|known| state.place(known.key, known.bytes));
@@ -146,7 +150,7 @@ impl DiskStore {
         state = self
             .desk
             .changed
-            .wait_while(state, |state| state.dirty_bytes > DIRTY_BYTES_MAX && !state.closing)
+            .wait_while(state, |state| state.dirty_bytes > state.dirty_bytes_max && !state.closing)
             .unwrap_or_else(PoisonError::into_inner);
         self.hot.remove(&key);
         match page {
@@ -327,12 +331,15 @@ impl State {
 
 /// How much of the file pages may fill: the rest is for what a batch replaces and for what lies
 /// between rows.
-const FILL_PERCENT: u64 = 50;
+const FILL_PERCENT: u64 = 40;
+/// The least that a file takes.
+const FILE_BYTES_MIN: u64 = 1 << 20;
 /// A page takes at most this part of the store, or so many bytes.
-const PAGE_SHARE: u64 = 8;
+const PAGE_SHARE: u64 = 16;
 const PAGE_BYTES_MAX: u64 = 64 << 20;
 /// How much may wait to be written before those who write wait.
 const DIRTY_BYTES_MAX: u64 = 4 << 20;
+const DIRTY_SHARE: u64 = 32;
 
 #[cfg(test)]
 mod tests;

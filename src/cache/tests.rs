@@ -206,12 +206,12 @@ fn run(identity: Identity) -> (u64, u64) {
 #[test]
 fn nothing_of_one_user_reaches_another() {
     let (hits, shared) = run(Identity::ByCredentials);
-    assert!(hits > 5_000, "{hits} hits prove little");
+    assert!(hits > 2_000, "{hits} hits prove little");
     assert_eq!(shared, 0);
 }
 
 #[test]
 fn one_table_for_all_shares_only_what_may_be_shared() {
     let (hits, shared) = run(Identity::Shared);
-    assert!(hits > 5_000 && shared > 1_000, "{hits} hits, {shared} shared, prove little");
+    assert!(hits > 2_000 && shared > 1_000, "{hits} hits, {shared} shared, prove little");
 }
