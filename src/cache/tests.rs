@@ -3,6 +3,8 @@
 //! Each answer's body names the one it was made for, so that what reaches another shows. Runs are
 //! seeded; `SPILLGATE_INTERLEAVINGS` says how many, and a failure names its seed.
 
+mod exchanges;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
