@@ -5,6 +5,8 @@
 //! came. A hit is served in the asker's own task.
 
 pub mod ask;
+#[cfg(feature = "cache-disk")]
+pub mod disk;
 pub mod fate;
 pub mod key;
 pub mod memory;
@@ -166,3 +168,6 @@ impl std::fmt::Debug for Cache {
 pub(crate) fn now() -> Wall {
     Wall(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

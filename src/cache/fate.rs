@@ -210,10 +210,14 @@ impl Cache {
         };
         let judged = judge(rules, &answered);
         let reason = judged.as_ref().err().copied();
-        let entry = judged.unwrap_or_else(|_| {
+        let mut entry = judged.unwrap_or_else(|_| {
             let freshness = Freshness::read(rules, status, &Lines(&headers), &said, exchange);
             Entry { status, freshness, said, selecting: held.entry.selecting.clone() }
         });
+        // The body was chosen by what chose it then, whatever the origin goes by since.
+        entry.selecting.extend(held.entry.selecting.iter().cloned());
+        entry.selecting.sort_unstable();
+        entry.selecting.dedup();
         let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
         let (body, owner, began) = (held.body.clone(), held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
