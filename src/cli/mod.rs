@@ -43,6 +43,9 @@ enum Command {
     Trace(Box<trace::TraceArgs>),
     /// Runs an upstream that fails on request, to try any client against
     Drill(drill::DrillArgs),
+    /// Tries policies in modelled worlds, in virtual time
+    #[command(after_help = "Example:\n  spillgate simulate all --seeds 10 --out report")]
+    Simulate(simulate::SimulateArgs),
     /// Checks a configuration, and says what it means for a URL
     CheckConfig(check_config::CheckArgs),
     /// Helps to write a configuration
@@ -51,9 +54,6 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Prints a manual page
     Man(manual::ManArgs),
-    /// Tries policies in modelled worlds, in virtual time
-    #[command(after_help = "Example:\n  spillgate simulate all --seeds 10 --out report")]
-    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command that the process's arguments name.
