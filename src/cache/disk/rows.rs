@@ -250,12 +250,19 @@ fn source_number(source: Source) -> u64 {
         Source::Expires => 2,
         Source::Heuristic => 3,
         Source::Nothing => 4,
+        Source::Negative => 5,
     }
 }
 
 fn source_of(number: u64) -> Option<Source> {
-    let sources =
-        [Source::SharedMaxAge, Source::MaxAge, Source::Expires, Source::Heuristic, Source::Nothing];
+    let sources = [
+        Source::SharedMaxAge,
+        Source::MaxAge,
+        Source::Expires,
+        Source::Heuristic,
+        Source::Nothing,
+        Source::Negative,
+    ];
     sources.get(usize::try_from(number).ok()?).copied()
 }
 
