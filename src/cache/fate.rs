@@ -100,24 +100,7 @@ impl Cache {
             },
         );
         match judged {
-            Ok(entry) => {
-                let rules = &pending.rules;
-                let mut kept = Kept::new(rules, pending, entry, headers);
-                if self.options.identity == Identity::UnlessShared
-                    && kept.entry.is_for_all(rules, &Lines(&ask.headers))
-                {
-                    kept.owner = None;
-                }
-                if rules.mode == Mode::Shared && rules.set_cookie == SetCookie::Decline {
-                    // Whatever the answer says of sharing, its cookie is for one.
-                    kept.headers.remove(SET_COOKIE);
-                }
-                if ask.method != Method::GET {
-                    // What the request itself has made useless is older.
-                    kept.began = self.purges.moment();
-                }
-                Fate::Keep(Box::new(kept))
-            }
+            Ok(entry) => Fate::Keep(Box::new(self.kept(pending, entry, headers))),
             Err(reason) => {
                 let held = pending.held.as_deref();
                 if let Some(held) = held.filter(|_| updating::outdates(status.as_u16(), reason)) {
@@ -126,6 +109,24 @@ impl Cache {
                 Fate::Pass(reason)
             }
         }
+    }
+
+    fn kept(&self, pending: &Pending, entry: Entry, headers: &HeaderMap) -> Kept {
+        let (ask, rules) = (&pending.ask, &pending.rules);
+        let mut kept = Kept::new(rules, pending, entry, headers);
+        let unless_shared = self.options.identity == Identity::UnlessShared;
+        if unless_shared && kept.entry.is_for_all(rules, &Lines(&ask.headers)) {
+            kept.owner = None;
+        }
+        if rules.mode == Mode::Shared && rules.set_cookie == SetCookie::Decline {
+            // Whatever the answer says of sharing, its cookie is for one.
+            kept.headers.remove(SET_COOKIE);
+        }
+        if ask.method != Method::GET {
+            // What the request itself has made useless is older.
+            kept.began = self.purges.moment();
+        }
+        kept
     }
 
     /// What is stored and may stand in for an answer that did not come.
