@@ -59,16 +59,16 @@ fn put(store: &DiskStore, number: u64, seed: u64) {
 
 /// Reads all there is and says how much that was; every body is the one of its seed.
 fn check_all(store: &DiskStore) -> usize {
-    let mut seen = 0;
+    let mut count = 0;
     store.visit(&mut |page| {
         for stored in &page.variants {
             let seed = u64::from_le_bytes(stored.selection.clone().try_into().unwrap());
             assert_eq!(stored.body, body(seed), "of {seed}");
-            seen += 1;
+            count += 1;
         }
         Keep::AsIs
     });
-    seen
+    count
 }
 
 fn file_bytes(directory: &TempDir) -> u64 {
