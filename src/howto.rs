@@ -6,5 +6,11 @@ pub enum ChoosingABreaker {}
 #[doc = include_str!("../docs/howto/choosing-limits.md")]
 pub enum ChoosingLimits {}
 
+#[doc = include_str!("../docs/howto/game-days.md")]
+pub enum GameDays {}
+
+#[doc = include_str!("../docs/howto/reading-decisions.md")]
+pub enum ReadingDecisions {}
+
 #[doc = include_str!("../docs/howto/why-budgets.md")]
 pub enum WhyBudgets {}

@@ -30,7 +30,8 @@ use crate::request_body::Body;
 pub struct Fetch {
     pub(crate) ticket: Ticket,
     pub(crate) method: Method,
-    pub(crate) url: Result<Url, Error>,
+    /// `None` once it was taken.
+    pub(crate) url: Result<Option<Url>, Error>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     pub(crate) wishes: Wishes,
@@ -137,7 +138,7 @@ impl Fetch {
         Self {
             ticket: Ticket(TICKETS.fetch_add(1, Ordering::Relaxed)),
             method,
-            url: address::parse(url.as_ref()),
+            url: address::parse(url.as_ref()).map(Some),
             headers: HeaderMap::new(),
             body: Body::Empty,
             wishes: Wishes::default(),
@@ -194,7 +195,7 @@ impl Fetch {
         mut self,
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        if let Ok(url) = &mut self.url {
+        if let Ok(Some(url)) = &mut self.url {
             url.query_pairs_mut().extend_pairs(pairs);
         }
         self
@@ -319,6 +320,10 @@ impl Fetch {
         self
     }
 
+    fn host(&self) -> Option<&str> {
+        self.url.as_ref().ok()?.as_ref()?.host_str()
+    }
+
     fn secret_header(mut self, name: HeaderName, value: String) -> Self {
         let Ok(mut value) = HeaderValue::try_from(value) else {
             return self.spoil(format!(
@@ -347,7 +352,7 @@ impl fmt::Debug for Fetch {
         f.debug_struct("Fetch")
             .field("ticket", &self.ticket)
             .field("method", &self.method)
-            .field("host", &self.url.as_ref().ok().and_then(Url::host_str))
+            .field("host", &self.host())
             .finish_non_exhaustive()
     }
 }

@@ -66,7 +66,7 @@ pub(crate) fn prepare(
         parent_span_id: parent.map(|parent| parent.span_id),
         method: fetch.method.clone(),
         url: safe_url.clone(),
-        host: target.lane,
+        host: target.lane.clone(),
         route,
         scope: target.scope,
         priority: wishes.priority,
@@ -81,6 +81,7 @@ pub(crate) fn prepare(
         headers: fetch.headers,
         body,
         host,
+        lane: target.lane,
         timeouts,
         body_max: plan.body_max,
         redirects_max: plan.redirects_max,
@@ -93,7 +94,7 @@ pub(crate) fn prepare(
 
 /// Where the call goes, with the headers that follow from it and from the client.
 fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
-    let mut url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    let mut url = std::mem::replace(&mut fetch.url, Ok(None))?.ok_or_else(gone)?;
     address::check_length(url.as_str())?;
     let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
     if let Some(credentials) = userinfo::take(&mut url) {
@@ -166,7 +167,7 @@ fn target_of(
             Target { lane, keeper: scope.clone(), scope: scope.clone(), class: None }
         }
         (None, Some(route)) => {
-            let scope: ScopeKey = format!("{lane} {route}").into();
+            let scope: ScopeKey = [&*lane, " ", &**route].concat().into();
             Target { keeper: lane.clone(), lane, scope, class: None }
         }
         (None, None) => route_class::target(&seams.registry, lane, &fetch.method, path),
