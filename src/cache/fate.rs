@@ -18,7 +18,7 @@ use spillgate_actors::core::cache::{using, vary};
 
 use url::Url;
 
-use crate::cache::ask::{Ask, CacheMode, Pending};
+use crate::cache::ask::{CacheMode, Pending};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
@@ -60,7 +60,7 @@ pub struct Kept {
     owner: Owner,
     began: u64,
     sets_cookie: bool,
-    ask: Ask,
+    asked: HeaderMap,
 }
 
 impl Cache {
@@ -159,9 +159,9 @@ impl Cache {
 
     /// Stores an answer whose body is whole.
     pub fn keep(&self, kept: Kept, body: Bytes) {
-        let Kept { key, url, entry, headers, selection, owner, began, ask, .. } = kept;
+        let Kept { key, url, entry, headers, selection, owner, began, asked, .. } = kept;
         let stored = Stored { entry, headers, body, selection, owner, began };
-        self.put(key, &url, (stored, None), &ask);
+        self.put(key, &url, (stored, None), &asked);
     }
 
     fn renewed(&self, pending: &Pending, held: &Stored, headers: &HeaderMap) -> Fate {
@@ -226,7 +226,7 @@ impl Cache {
             None if pending.joined => {}
             None => {
                 let (key, url) = (pending.key, pending.ask.url.as_str());
-                self.put(key, url, (stored.clone(), Some(held)), &pending.ask);
+                self.put(key, url, (stored.clone(), Some(held)), &pending.ask.headers);
             }
             Some(reason) if updating::outdates(status, reason) => self.forget(pending.key, held),
             Some(_) => {}
@@ -236,14 +236,14 @@ impl Cache {
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
-    fn headed(&self, pending: &Pending, status: StatusCode, said: &HeaderMap) {
+    fn headed(&self, pending: &Pending, status: StatusCode, newer: &HeaderMap) {
         let Some(held) = pending.held.as_deref() else { return };
         let length = held.body.len() as u64;
         let lines = Lines(&held.headers);
-        match updating::headed(&lines, length, status.as_u16(), &Lines(said)) {
+        match updating::headed(&lines, length, status.as_u16(), &Lines(newer)) {
             Headed::Unrelated => {}
             Headed::Changed => self.forget(pending.key, held),
-            Headed::Renewed => drop(self.merged(pending, held, said)),
+            Headed::Renewed => drop(self.merged(pending, held, newer)),
         }
     }
 
@@ -303,9 +303,9 @@ impl Kept {
         let url = pending.ask.url.as_str().to_owned();
         let (key, owner, began) = (pending.key, pending.owner, pending.began);
         date(&mut kept, entry.freshness.received);
-        let (headers, ask) = (kept, pending.ask.clone());
+        let (headers, asked) = (kept, pending.ask.headers.clone());
         let sets_cookie = lines.has("set-cookie");
-        Self { key, url, entry, headers, selection, owner, began, sets_cookie, ask }
+        Self { key, url, entry, headers, selection, owner, began, sets_cookie, asked }
     }
 
     /// The request fields that chose the answer.

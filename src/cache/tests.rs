@@ -4,6 +4,7 @@
 //! seeded; `SPILLGATE_INTERLEAVINGS` says how many, and a failure names its seed.
 
 mod exchanges;
+mod oracle;
 
 use std::sync::Arc;
 

@@ -165,10 +165,11 @@ impl<'a> Scan<'a> {
         (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))
     }
 
-    fn maybe(&mut self) -> Option<Option<Duration>> {
+    fn maybe(&mut self, into: &mut Option<Duration>) -> Option<()> {
         let present = self.number()? == 1;
         let duration = self.duration()?;
-        Some(present.then_some(duration))
+        *into = present.then_some(duration);
+        Some(())
     }
 
     fn names(&mut self) -> Option<Vec<String>> {
@@ -220,25 +221,21 @@ impl<'a> Scan<'a> {
     }
 
     fn said(&mut self) -> Option<Said> {
-        let (max_age, s_maxage) = (self.maybe()?, self.maybe()?);
-        let (stale_while_revalidate, stale_if_error) = (self.maybe()?, self.maybe()?);
-        let (no_cache, private) = (self.extent()?, self.extent()?);
+        let mut directives = Directives::default();
+        self.maybe(&mut directives.max_age)?;
+        self.maybe(&mut directives.s_maxage)?;
+        self.maybe(&mut directives.stale_while_revalidate)?;
+        self.maybe(&mut directives.stale_if_error)?;
+        directives.no_cache = self.extent()?;
+        directives.private = self.extent()?;
         let flags = self.number()?;
         let flag = |at: u32| flags >> at & 1 == 1;
-        let directives = Directives {
-            max_age,
-            s_maxage,
-            stale_while_revalidate,
-            stale_if_error,
-            no_cache,
-            private,
-            no_store: flag(0),
-            must_understand: flag(1),
-            public: flag(2),
-            must_revalidate: flag(3),
-            proxy_revalidate: flag(4),
-            immutable: flag(5),
-        };
+        directives.no_store = flag(0);
+        directives.must_understand = flag(1);
+        directives.public = flag(2);
+        directives.must_revalidate = flag(3);
+        directives.proxy_revalidate = flag(4);
+        directives.immutable = flag(5);
         Some(Said { directives, by_target: flag(6) })
     }
 }

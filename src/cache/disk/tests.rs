@@ -41,7 +41,7 @@ fn stored(seed: u64) -> Stored {
     let at = Wall::from_secs(1_795_348_800);
     let exchange = Exchange { requested: at, received: at };
     let (request, response) = (&[("accept", "a")][..], &Lines(&headers));
-    let answered = Answered { method: "GET", request, status: 200, response, exchange };
+    let answered = Answered { method: "GET", request, status: 200, response, of_target: false, exchange };
     let entry = judge(&Rules::default(), &answered).unwrap();
     let selection = seed.to_le_bytes().to_vec();
     Stored { entry, headers, body: body(seed), selection, owner: Some([7; 32]), began: seed }
@@ -59,16 +59,16 @@ fn put(store: &DiskStore, number: u64, seed: u64) {
 
 /// Reads all there is and says how much that was; every body is the one of its seed.
 fn check_all(store: &DiskStore) -> usize {
-    let mut seen = 0;
+    let mut count = 0;
     store.visit(&mut |page| {
         for stored in &page.variants {
             let seed = u64::from_le_bytes(stored.selection.clone().try_into().unwrap());
             assert_eq!(stored.body, body(seed), "of {seed}");
-            seen += 1;
+            count += 1;
         }
         Keep::AsIs
     });
-    seen
+    count
 }
 
 fn file_bytes(directory: &TempDir) -> u64 {
