@@ -14,6 +14,7 @@ mod paper;
 mod request;
 mod serve;
 mod setup;
+mod shown;
 mod signals;
 mod simulate;
 mod told;
