@@ -116,7 +116,8 @@ impl Breakers {
         self.handle(scope.as_ref()).reset();
     }
 
-    /// Opens a breaker, for a time or until it is reset.
+    /// Opens a breaker, for a time or until it is reset; that of a host refuses its routes with it,
+    /// but no scope that it shares with other hosts.
     pub fn force_open(&self, scope: impl AsRef<str>, duration: Option<Duration>) {
         self.handle(scope.as_ref()).force_open(duration);
     }

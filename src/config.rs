@@ -211,6 +211,19 @@ impl Config {
         section::find(&self.file_hosts, host).map(|section| section.pattern.to_string())
     }
 
+    /// Who says a setting of all hosts, such as `defaults.retry.base`: a variable, or a line.
+    pub(crate) fn origin(&self, setting: &str) -> Option<String> {
+        self.places.origin(setting)
+    }
+
+    /// What the file says of single hosts and of faults, as TOML.
+    pub(crate) fn sections(&self) -> Option<String> {
+        let source = self.places.source.as_ref()?;
+        let mut tables: toml::Table = toml::from_str(source.text()).ok()?;
+        tables.retain(|key, _| matches!(key, "host" | "chaos"));
+        toml::to_string(&tables).ok().filter(|text| !text.is_empty())
+    }
+
     /// Whether a call may be repeated for its method alone; hosts and routes can differ.
     pub fn is_repeatable(
         &self,

@@ -327,9 +327,8 @@ impl Handler<Operate> for Host {
     fn handle(&mut self, operate: Operate, ctx: &mut Self::Context) {
         let Operate { scope, order, done } = operate;
         self.step(ctx, Input::Command(Command { scope: scope.clone(), order }));
-        if let Some(breaker) = self.machine.scopes().breaker(&scope) {
-            let (state, stance) = (breaker.state(), breaker.stance());
-            self.seams.registry.publish(&scope, &self.key, state, stance);
+        if self.machine.scopes().breaker(&scope).is_some() {
+            self.publish_scope(&scope);
         }
         if let Some(done) = done {
             let _ = done.try_send(());

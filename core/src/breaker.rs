@@ -273,6 +273,16 @@ impl Breaker {
         }
     }
 
+    /// How an operator's order alone would have it stand at `now`.
+    pub fn forced_stance(&self, now: Instant) -> Stance {
+        match self.forced {
+            Some(Forced::Open { until, .. }) if until.is_none_or(|until| until > now) => {
+                Stance::Refusing { until }
+            }
+            Some(Forced::Open { .. } | Forced::Closed) | None => Stance::Admitting,
+        }
+    }
+
     /// When [`Breaker::wake`] has something to do.
     pub fn next_wake(&self) -> Option<Instant> {
         match self.forced {

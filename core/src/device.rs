@@ -117,10 +117,13 @@ impl Device {
         Ok(())
     }
 
-    /// A lane is not needed any more.
+    /// A lane is not needed any more; with the last that was held ends what is known of the outage,
+    /// for nothing is left to show that it is over.
     pub fn forget(&mut self, lane: &HostKey) {
-        if let Some(outage) = &mut self.outage {
-            outage.dark.remove(lane);
+        let Some(outage) = &mut self.outage else { return };
+        outage.dark.remove(lane);
+        if outage.dark.is_empty() {
+            self.outage = None;
         }
     }
 
@@ -227,6 +230,22 @@ mod tests {
         device.learn(now, (attempt(5), &b), Sight::Online);
         assert!(!device.is_offline() && !device.is_dark(&a));
         assert_eq!(device.probe(now, attempt(6)), Ok(()));
+    }
+
+    #[test]
+    fn outage_ends_with_the_last_host_that_knew_of_it() {
+        let now = Instant::now();
+        let mut device = Device::default();
+        let [a, b] = ["a", "b"].map(HostKey::from);
+        device.learn(now, (attempt(1), &a), Sight::Offline);
+        device.learn(now, (attempt(2), &b), Sight::Offline);
+        device.forget(&a);
+        assert!(device.is_offline());
+        device.forget(&b);
+        assert!(!device.is_offline(), "nobody is left to find out that it is over");
+        let later = now + Duration::from_secs(3_600);
+        device.learn(later, (attempt(3), &a), Sight::Offline);
+        assert!(!device.is_lasting(later), "it is another one");
     }
 
     #[test]

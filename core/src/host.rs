@@ -18,7 +18,7 @@ use crate::allowance::{Allowances, QuotaUse};
 use crate::backoff::HintUse;
 use crate::breaker::options::BreakerOptions;
 use crate::breaker::remnant::Remnant;
-use crate::breaker::{Admission, Pass};
+use crate::breaker::{Admission, Pass, Stance};
 use crate::budget::{Budget, Payment};
 use crate::call::{AttemptId, BreakerUse, Generation, HostKey, ScopeKey};
 use crate::event::BreakerEvent;
@@ -288,6 +288,12 @@ impl Host {
     }
 
     fn ask_breaker(&mut self, now: Instant, scope: &ScopeKey) -> Result<Pass, Refusal> {
+        if *scope != self.key
+            && let Some(own) = self.scopes.breaker(&self.key)
+            && let Stance::Refusing { until } = own.forced_stance(now)
+        {
+            return Err(Refusal::by(Gate::Breaker, until));
+        }
         let (admission, event) = self.scopes.serve(scope).admit(now);
         self.announce(event);
         match admission {

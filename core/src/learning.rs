@@ -57,12 +57,7 @@ impl Learning {
         learned: Tally,
         rule: Rule,
     ) -> Option<Tally> {
-        if !self.classes.contains_key(class) {
-            self.make_room();
-            let fresh = Class { window: Window::new(rule.window), used: now, apart: None };
-            self.classes.insert(class.clone(), Box::new(fresh));
-        }
-        let entry = self.classes.get_mut(class)?;
+        let entry = self.class(now, class, rule);
         entry.used = now;
         entry.window.record(now, learned);
         if learned.failures == 0 || entry.apart.is_some() {
@@ -76,6 +71,19 @@ impl Learning {
         self.classes.get_mut(class)?.apart = Some(Apart::default());
         self.apart += 1;
         Some(tally)
+    }
+
+    /// Counts a class as split off that has a breaker of its own from before, so that it joins again
+    /// like any other; without room it is left as it is.
+    pub fn adopt(&mut self, now: Instant, class: &ScopeKey, rule: Rule) {
+        if self.apart + 1 >= CLASSES_MAX {
+            return;
+        }
+        let entry = self.class(now, class, rule);
+        if entry.apart.is_none() {
+            entry.apart = Some(Apart::default());
+            self.apart += 1;
+        }
     }
 
     /// Takes back all classes that have been well for long enough; `is_closed` tells whether nothing
@@ -118,6 +126,14 @@ impl Learning {
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty()
+    }
+
+    fn class(&mut self, now: Instant, class: &ScopeKey, rule: Rule) -> &mut Class {
+        if !self.classes.contains_key(class) {
+            self.make_room();
+        }
+        let fresh = || Class { window: Window::new(rule.window), used: now, apart: None };
+        self.classes.entry(class.clone()).or_insert_with(|| Box::new(fresh()))
     }
 
     /// Forgets the class that was called longest ago, if there is no room; never one that is split

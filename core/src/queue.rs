@@ -12,6 +12,7 @@
 //! costs some their answer instead of making everybody's late.
 
 mod crowd;
+mod holds;
 mod lane;
 #[cfg(test)]
 mod tests;
@@ -95,47 +96,6 @@ impl Queue {
             .and_modify(|known| known.slots_max = slots_max)
             .or_insert_with(|| Lane::new(slots_max));
         self.refresh(lane);
-    }
-
-    /// Lets no turn fall on a lane before `until`; what waits there keeps its order.
-    pub fn hold(&mut self, lane: &HostKey, until: Instant) {
-        let is_over = self.now.is_some_and(|now| until <= now);
-        if let Some(known) = self.lanes.get_mut(lane).filter(|_| !is_over) {
-            if let Some(before) = known.held.replace(until) {
-                self.holds.remove(&(before, lane.clone()));
-            }
-            self.holds.insert((until, lane.clone()));
-            self.refresh(lane);
-        }
-    }
-
-    /// Ends a hold before its time.
-    pub fn unhold(&mut self, lane: &HostKey) {
-        let Some(known) = self.lanes.get_mut(lane) else { return };
-        if let Some(until) = known.held.take() {
-            self.holds.remove(&(until, lane.clone()));
-            self.refresh(lane);
-        }
-    }
-
-    /// Tells the time: waits count from it, and holds whose time is over end.
-    pub fn tick(&mut self, now: Instant) {
-        self.now = Some(now);
-        while let Some((until, lane)) = self.holds.pop_first() {
-            if until > now {
-                self.holds.insert((until, lane));
-                return;
-            }
-            if let Some(known) = self.lanes.get_mut(&lane) {
-                known.held = None;
-            }
-            self.refresh(&lane);
-        }
-    }
-
-    /// When the next hold of a lane ends.
-    pub fn next_release(&self) -> Option<Instant> {
-        self.holds.first().map(|(until, _)| *until)
     }
 
     /// Forgets a lane that holds nothing; a busy one stays.
@@ -250,6 +210,16 @@ impl Queue {
         self.refresh(lane);
     }
 
+    /// Takes the latest turn back, which was this lane's: it counts as none, so that a share that was
+    /// due is due still.
+    pub fn take_back(&mut self, lane: &HostKey) {
+        self.turns = self.turns.saturating_sub(1);
+        if let Some(known) = self.lanes.get_mut(lane) {
+            known.take_back();
+        }
+        self.refresh(lane);
+    }
+
     /// How a waiting flight stands.
     pub fn standing(&self, flight: FlightId) -> Option<Standing> {
         self.places.get(&flight).map(|place| place.standing)
@@ -292,11 +262,6 @@ impl Queue {
     /// How many flights of a lane run.
     pub fn running(&self, lane: &HostKey) -> u32 {
         self.lanes.get(lane).map_or(0, |lane| lane.running)
-    }
-
-    /// Until when no turn falls on a lane.
-    pub fn held_until(&self, lane: &HostKey) -> Option<Instant> {
-        self.lanes.get(lane)?.held
     }
 
     /// How many lanes are known.

@@ -67,11 +67,18 @@ impl Residents {
 
     /// Forgets a host; one that is used stays.
     pub fn forget(&mut self, key: &HostKey) {
-        if let Some(resident) = self.of.get(key).copied().filter(|resident| resident.uses == 0) {
-            self.of.remove(key);
+        if self.is_used(key) {
+            return;
+        }
+        if let Some(resident) = self.of.remove(key) {
             self.unused.remove(&resident.turn);
             self.kept.remove(&resident.turn);
         }
+    }
+
+    /// Whether a flight or an attempt is bound for a host.
+    pub fn is_used(&self, key: &HostKey) -> bool {
+        self.of.get(key).is_some_and(|resident| resident.uses > 0)
     }
 
     /// How many hosts are remembered.

@@ -13,6 +13,7 @@ mod manual;
 mod paper;
 mod request;
 mod setup;
+mod shown;
 mod signals;
 mod simulate;
 mod told;

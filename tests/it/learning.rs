@@ -69,6 +69,31 @@ async fn told_not_to_learn_it_asks_the_dead_route_for_ever() {
     assert_eq!(breakers_of(&client, &drill), 0, "none was ever open");
 }
 
+#[tokio::test]
+async fn host_that_is_opened_by_order_refuses_its_split_and_its_named_routes() {
+    let (drill, client) = (drill(), once());
+    let dead = format!("{} GET /status/{{id}}", scope_of(&drill));
+    let call = |path: &str| client.get(drill.url(path)).send();
+    for n in 0..20 {
+        drop(call(&format!("/ok?key={n}")).await);
+        drop(call(&format!("/status/503?key={n}")).await);
+    }
+    eventually("it opens", || client.breakers().state(&dead) == BreakerState::Open).await;
+    client.breakers().reset(&dead);
+    assert!(client.breakers().allow_request(&dead));
+    client.breakers().force_open(scope_of(&drill), None);
+    assert!(!client.breakers().allow_request(&dead));
+    let hits = drill.hits();
+    let named = client.get(drill.url("/ok?key=named")).route("/ok").send();
+    for error in [call("/status/200").await, call("/ok").await, named.await].map(Result::err) {
+        assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::CircuitOpen));
+    }
+    assert_eq!(drill.hits(), hits, "nothing was sent");
+    client.breakers().reset(scope_of(&drill));
+    assert_eq!(call("/status/200").await.expect("it is let go").status(), 200);
+    at_rest(&client).await;
+}
+
 /// A standard client that retries nothing.
 fn once() -> Client {
     client(|builder| {

@@ -14,9 +14,8 @@ use crate::record::JournalEntry;
 impl Host {
     pub(super) fn announce(&mut self, event: BreakerEvent) {
         let breaker = self.machine.scopes().breaker(&event.scope);
-        let stance = breaker.map_or(Stance::Admitting, Breaker::stance);
         let state = breaker.map_or(BreakerState::Closed, Breaker::state);
-        self.seams.registry.publish(&event.scope, &self.key, state, stance);
+        self.publish_scope(&event.scope);
         tracing::info!(
             scope = &*event.scope,
             shadow = event.mode == BreakerMode::Shadow,
@@ -31,6 +30,22 @@ impl Host {
             coordinator.do_send(ScopeOpened { scope, until });
         }
         self.seams.journal.write(JournalEntry::Breaker(event));
+    }
+
+    /// Publishes how a scope stands, and with the host's own all its routes that are known or held by
+    /// it: an order that opens the host opens them.
+    pub(super) fn publish_scope(&self, scope: &ScopeKey) {
+        let (now, scopes) = (Instant::now(), self.machine.scopes());
+        let registry = &self.seams.registry;
+        let state = scopes.breaker(scope).map_or(BreakerState::Closed, Breaker::state);
+        registry.publish(scope, &self.key, state, self.machine.stance(now, scope));
+        let all = scopes.iter().filter(|_| *scope == self.key);
+        for breaker in all.filter(|breaker| breaker.scope() != scope) {
+            let (one, stance) = (breaker.scope(), self.machine.stance(now, breaker.scope()));
+            if stance != Stance::Admitting || registry.scope(one).is_some() {
+                registry.publish(one, &self.key, breaker.state(), stance);
+            }
+        }
     }
 
     /// A route has a breaker of its own: who calls it finds that from here on.

@@ -20,6 +20,9 @@ impl Coordinator {
     }
 
     pub(super) fn drop_lane(&mut self, lane: &HostKey) {
+        if self.residents.is_used(lane) {
+            return;
+        }
         self.queue.drop_lane(lane);
         self.foresight.forget(lane);
         self.device.forget(lane);

@@ -26,7 +26,7 @@ impl Coordinator {
         if self.device.is_dark(&flight.target.lane)
             && let Err(until) = self.device.probe(now, attempt)
         {
-            self.queue.give(&flight.target.lane);
+            self.queue.take_back(&flight.target.lane);
             self.queue.hold(&flight.target.lane, until);
             return self.requeue(id);
         }

@@ -40,8 +40,7 @@ impl Host {
         if evidence.body == BodyLeft::Gone {
             return Verdict::Done(Finality::BodyGone);
         }
-        if running.pass.is_some() && self.scopes.stance(&self.scope_of(offer)) != Stance::Admitting
-        {
+        if running.pass.is_some() && self.stance(now, &self.scope_of(offer)) != Stance::Admitting {
             return Verdict::Done(Finality::CircuitOpen);
         }
         let at = self.retry_time(now, offer.resend + 1, evidence);

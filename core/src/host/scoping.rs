@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::breaker::Breaker;
 use crate::breaker::options::BreakerKind;
+use crate::breaker::{Breaker, Stance};
 use crate::call::ScopeKey;
 use crate::host::{Action, Host, Running};
 use crate::learning::Rule;
@@ -18,6 +18,15 @@ impl Host {
             Some(class) if self.scopes.breaker(class).is_some() => class.clone(),
             Some(_) => self.key.clone(),
             None => offer.scope.clone(),
+        }
+    }
+
+    /// How a scope stands: who opens a host by order means all its routes with it.
+    pub fn stance(&self, now: Instant, scope: &ScopeKey) -> Stance {
+        let own = self.scopes.breaker(&self.key);
+        match own.map_or(Stance::Admitting, |own| own.forced_stance(now)) {
+            Stance::Admitting => self.scopes.stance(scope),
+            refusing @ Stance::Refusing { .. } => refusing,
         }
     }
 
@@ -62,9 +71,14 @@ impl Host {
         if !options.learn || options.kind == BreakerKind::Off || !self.scopes.has_room() {
             return false;
         }
+        let rule = Rule { failure_rate: options.failure_rate, window: options.window };
         if self.scopes.breaker(class).is_some() && !self.learning.is_apart(class) {
-            // Somebody else gave it one, which it keeps.
-            return false;
+            if self.scopes.is_configured(class) {
+                // Somebody else gave it one, which it keeps.
+                return false;
+            }
+            // It has one from before this host was forgotten, or from an operator's order.
+            self.learning.adopt(now, class, rule);
         }
         let failures = match evidence.outcome {
             Outcome::Failure if options.ignores(evidence) => return false,
@@ -72,7 +86,6 @@ impl Host {
             Outcome::Failure | Outcome::Neutral(Neutral::Throttled) => 1,
             Outcome::Neutral(_) => return false,
         };
-        let rule = Rule { failure_rate: options.failure_rate, window: options.window };
         let learned = Tally { calls: 1, failures, slow: 0 };
         let Some(known) = self.learning.record(now, class, learned, rule) else { return false };
         self.split(now, class, known, evidence);

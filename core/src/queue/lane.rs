@@ -11,6 +11,8 @@ pub(super) struct Lane {
     pub(super) shown: [Option<u64>; RANKS],
     /// Turns that passed over something less urgent, since one was given to it.
     passed: u64,
+    /// The same before the latest turn.
+    passed_before: u64,
     pub(super) running: u32,
     pub(super) slots_max: u32,
     /// Until when no turn falls on it.
@@ -23,6 +25,7 @@ impl Lane {
             ranks: Default::default(),
             shown: [None; RANKS],
             passed: 0,
+            passed_before: 0,
             running: 0,
             slots_max,
             held: None,
@@ -32,6 +35,7 @@ impl Lane {
     /// The flight that runs in a slot of this lane when the lane's turn falls on `rank` at `now`.
     pub(super) fn turn(&mut self, rank: usize, now: Option<Instant>) -> Option<FlightId> {
         self.running += 1;
+        self.passed_before = self.passed;
         let is_given_away = self.ranks.iter().take(rank).any(|turns| !turns.is_empty());
         if is_given_away {
             // The share is one in ten in all, whoever gives it.
@@ -43,6 +47,12 @@ impl Lane {
             }
         }
         self.ranks.get_mut(rank)?.turn(now)
+    }
+
+    /// Takes the latest turn back: whoever had it could not use it.
+    pub(super) fn take_back(&mut self) {
+        self.running = self.running.saturating_sub(1);
+        self.passed = self.passed_before;
     }
 
     /// The less urgent rank with the oldest of all that wait there.

@@ -72,6 +72,25 @@ fn lane_whose_turns_are_never_a_tenth_starves_nobody() {
     assert!(!queue.contains(FlightId(1)), "it waited for a hundred turns of its lane");
 }
 
+/// Seed 1230 of the simulator: a lane whose device is offline asks in vain.
+#[test]
+fn turn_that_is_taken_back_leaves_the_share_due() {
+    let mut queue = queue(1000, &[("a", 1)]);
+    push(&mut queue, &[(1, "a", Background)]);
+    (1000..1100).for_each(|id| push(&mut queue, &[(id, "a", Critical)]));
+    let mut turns = 0;
+    while queue.contains(FlightId(1)) {
+        let vain = queue.pop().expect("somebody waits");
+        let rank = if vain.0 == 1 { Background } else { Critical };
+        queue.take_back(&"a".into());
+        queue.put_back(vain, &"a".into(), rank, vain.0);
+        queue.pop().expect("somebody waits");
+        queue.give(&"a".into());
+        turns += 1;
+    }
+    assert_eq!(turns, 10);
+}
+
 /// Seed 7392 of the simulator.
 #[test]
 fn turn_given_to_the_less_urgent_is_not_given_on_to_the_least() {

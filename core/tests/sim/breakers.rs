@@ -14,8 +14,8 @@ mod ramp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use spillgate_core::breaker::Breaker;
 use spillgate_core::breaker::options::{BreakerKind, BreakerOptions, SlowCount};
+use spillgate_core::breaker::{Breaker, Stance};
 use spillgate_core::call::{AttemptId, ScopeKey};
 use spillgate_core::event::{BreakerEvent, BreakerMode, BreakerState, OpenReason};
 use spillgate_core::host::Order;
@@ -29,6 +29,9 @@ use crate::reach::{Mark, Reach};
 /// The models of one host.
 #[derive(Debug)]
 pub(crate) struct Breakers {
+    own: ScopeKey,
+    /// How an operator holds the host.
+    forced: Stance,
     standard: BreakerOptions,
     of: BTreeMap<ScopeKey, Model>,
     configured: BTreeMap<ScopeKey, BreakerOptions>,
@@ -52,8 +55,10 @@ pub(crate) enum Heard {
 }
 
 impl Breakers {
-    pub(crate) fn new(standard: BreakerOptions) -> Self {
+    pub(crate) fn new(own: ScopeKey, standard: BreakerOptions) -> Self {
         Self {
+            own,
+            forced: Stance::Admitting,
             standard,
             of: BTreeMap::new(),
             configured: BTreeMap::new(),
@@ -86,7 +91,8 @@ impl Breakers {
 
     /// A hedge passes: nothing about its breaker is out of the ordinary.
     pub(crate) fn expect_plain(&mut self, scope: &ScopeKey) {
-        assert!(self.model(scope).is_plain(), "{scope} is no place for a hedge");
+        let is_plain = self.learns() || self.model(scope).is_plain();
+        assert!(is_plain, "{scope} is no place for a hedge");
     }
 
     /// An attempt passes a breaker.
@@ -97,6 +103,11 @@ impl Breakers {
         probe: bool,
         reach: &mut Reach,
     ) {
+        let forced = self.forced_over(now, scope);
+        assert_eq!(forced, Stance::Admitting, "{id:?} goes to a host that is held open");
+        if self.learns() {
+            return;
+        }
         let (answer, told) = self.model(scope).admit(now);
         self.expected.extend(told);
         let Answer::Admit(pass) = answer else { panic!("{id:?} starts against {answer:?}") };
@@ -113,6 +124,13 @@ impl Breakers {
         refusal: Refusal,
         reach: &mut Reach,
     ) {
+        if let Stance::Refusing { until } = self.forced_over(now, scope) {
+            assert_eq!((refusal.gate, refusal.until), (Gate::Breaker, until));
+            return reach.hit(Mark::RouteForcedOpen);
+        }
+        if self.learns() {
+            return;
+        }
         let (answer, told) = self.model(scope).admit(now);
         self.expected.extend(told);
         let state = self.model(scope).state();
@@ -132,7 +150,16 @@ impl Breakers {
 
     /// The turn is over: each machine has said what its model says, and stands where that stands.
     pub(crate) fn rest(&mut self, now: Instant, scopes: &Scopes, reach: &mut Reach) {
-        match self.heard.take() {
+        let heard = self.heard.take();
+        if let Some(Heard::Ordered(scope, order)) = &heard {
+            self.hold(scope, order);
+        }
+        if self.learns() {
+            // Which breakers there are is the host's to find out.
+            self.told.clear();
+            return;
+        }
+        match heard {
             Some(Heard::Settled(id, evidence)) => self.settle(now, id, &evidence, reach),
             Some(Heard::Ordered(scope, order)) => self.order(now, &scope, &order, reach),
             Some(Heard::Reloaded(options)) => self.reload(now, &options, reach),
@@ -205,10 +232,36 @@ impl Breakers {
                 recorded
             }
         };
-        if matches!(order, Order::ForceOpen(_) | Order::ForceClosed) {
+        self.expected.extend(told);
+    }
+
+    /// Notes what an operator holds.
+    fn hold(&mut self, scope: &ScopeKey, order: &Order) {
+        let forced = match order {
+            Order::ForceOpen(until) => Stance::Refusing { until: *until },
+            Order::ForceClosed | Order::Reset => Stance::Admitting,
+            Order::Configure(_) | Order::Record(_) => return,
+        };
+        if !matches!(order, Order::Reset) {
             self.held.insert(scope.clone());
         }
-        self.expected.extend(told);
+        if *scope == self.own {
+            self.forced = forced;
+        }
+    }
+
+    /// How a scope is held with its host.
+    fn forced_over(&self, now: Instant, scope: &ScopeKey) -> Stance {
+        match self.forced {
+            Stance::Refusing { until } if *scope != self.own && until.is_none_or(|u| u > now) => {
+                Stance::Refusing { until }
+            }
+            Stance::Refusing { .. } | Stance::Admitting => Stance::Admitting,
+        }
+    }
+
+    fn learns(&self) -> bool {
+        self.standard.learn
     }
 
     fn reload(&mut self, now: Instant, options: &BreakerOptions, reach: &mut Reach) {

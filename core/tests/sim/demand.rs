@@ -131,10 +131,10 @@ impl Demand {
                 }
             }
             Input::DropLane(lane) => {
-                self.network.forget(lane);
                 let mut live = self.live.iter().map(|id| &self.flights[id]);
-                let waits = live.any(|f| f.stage == Stage::Queued && f.target.lane == *lane);
-                if self.running(lane) == 0 && !waits {
+                let is_used = live.any(|flight| flight.target.lane == *lane);
+                if self.running(lane) == 0 && !is_used {
+                    self.network.forget(lane);
                     self.ceilings.remove(lane);
                 }
             }

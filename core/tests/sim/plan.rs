@@ -18,6 +18,7 @@ use spillgate_core::policy::{HostPolicy, RetryOptions, Timeouts};
 use spillgate_core::rate::RateOptions;
 use spillgate_core::rng::Rng;
 
+use crate::upstream::Weather;
 use crate::world::{MS, SECOND};
 
 /// The fixed part of a run.
@@ -70,7 +71,7 @@ impl Plan {
             1 => Ending::Close,
             _ => Ending::AtRest,
         };
-        Self {
+        let mut plan = Self {
             lanes: 2 + pick(rng, &[0, 1, 2]),
             global: pick(rng, &[2, 4, 8, 24]),
             queue_max: pick(rng, &[3, 10, 50, 200]),
@@ -80,7 +81,9 @@ impl Plan {
             duplicates: pick(rng, &[0.0, 0.1, 0.3]),
             calls: pick(rng, &[100, 250, 500]),
             ending,
-        }
+        };
+        plan.policy.breaker.learn = chance(rng, 0.2);
+        plan
     }
 
     /// The keys of all hosts: the lanes, and last the keeper of a scope that two of them share.
@@ -92,6 +95,13 @@ impl Plan {
 
     pub(crate) fn keeper_index(&self, keeper: &str) -> usize {
         self.keepers().iter().position(|key| &**key == keeper).expect("a known keeper")
+    }
+
+    /// Whether a call finds its own route well while the rest of the host is not.
+    pub(crate) fn is_spared(&self, target: &Target, weather: Weather) -> bool {
+        let fails = matches!(weather, Weather::Dead | Weather::Resetting | Weather::Flaky);
+        let is_steady = target.class.as_ref().is_some_and(|class| class.ends_with(STEADY));
+        self.policy.breaker.learn && is_steady && fails
     }
 
     /// A target: a host's own scope, a route's, or the one shared by the first two lanes.
@@ -178,7 +188,10 @@ pub(crate) fn target(lane: usize, kind: u64) -> Target {
             let scope = format!("{host} /route").into();
             Target { scope, keeper: host.clone(), lane: host, class: None }
         }
-        _ => Target { lane: host.clone(), keeper: host.clone(), scope: host, class: None },
+        _ => {
+            let class = Some(format!("{host} {}", if kind == 2 { STEADY } else { OTHER }).into());
+            Target { lane: host.clone(), keeper: host.clone(), scope: host, class }
+        }
     }
 }
 
@@ -267,3 +280,6 @@ pub(crate) fn chance(rng: &mut Rng, share: f64) -> bool {
 /// The calls of a window over calls.
 pub(crate) const RING_CALLS: u32 = 8;
 pub(crate) const SHARED: &str = "shared";
+/// A route that is well in most weathers, where hosts learn of their routes.
+pub(crate) const STEADY: &str = "/steady";
+const OTHER: &str = "/other";

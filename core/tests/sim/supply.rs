@@ -249,9 +249,9 @@ impl Supply {
 impl Keeper {
     fn new(key: HostKey, policy: HostPolicy) -> Self {
         Self {
-            key,
             limit: policy.concurrency,
-            breakers: Breakers::new(policy.breaker.clone()),
+            breakers: Breakers::new(key.clone(), policy.breaker.clone()),
+            key,
             pacing: Pacing::default(),
             is_device_class: false,
             tokens: policy.retry.budget.initial.min(policy.retry.budget.cap),

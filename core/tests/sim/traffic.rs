@@ -102,7 +102,8 @@ impl World {
 
     fn reload(&mut self, keeper: usize, rng: &mut Rng) {
         let concurrency = pick(rng, &[1, 2, 6]);
-        let breaker = plan::breaker(rng);
+        let learn = self.plan.policy.breaker.learn;
+        let breaker = BreakerOptions { learn, ..plan::breaker(rng) };
         let policy = HostPolicy { concurrency, breaker, ..self.plan.policy.clone() };
         let reload = Message::ToHost(keeper, host::Input::Reload(Box::new(policy)));
         self.send((Node::Operator, Node::Host(keeper)), &reload);
@@ -150,7 +151,7 @@ impl World {
         }
         assert!(self.now < 4_000 * SECOND, "faults are off, and a host does not heal");
         self.rounds += 1;
-        let everywhere = (0..self.plan.lanes).flat_map(|lane| (0..3).map(move |kind| (lane, kind)));
+        let everywhere = (0..self.plan.lanes).flat_map(|lane| (0..4).map(move |kind| (lane, kind)));
         let mut at = self.now;
         for (lane, kind) in everywhere {
             // One after the other, since the queue may be short.

@@ -21,6 +21,7 @@ impl World {
         let weather = match (self.faults, self.offline) {
             (false, _) => Weather::Healthy,
             (true, true) => Weather::Offline,
+            (true, false) if self.plan.is_spared(&target, self.weather[lane]) => Weather::Healthy,
             (true, false) => self.weather[lane],
         };
         let (delay, mut fate) = weather.fate(&mut self.rng);

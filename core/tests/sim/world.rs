@@ -349,9 +349,11 @@ impl World {
                     self.send(to_coordinator, &Message::ToCoordinator(input));
                 }
             }
-            host::Action::Split(_) | host::Action::Merged(_) => {
-                unreachable!("these calls say what they share")
+            host::Action::Split(_) => {
+                assert!(self.plan.policy.breaker.learn, "nobody told it to learn");
+                self.reach.hit(Mark::RouteSplit);
             }
+            host::Action::Merged(_) => self.reach.hit(Mark::RouteMerged),
             host::Action::Event(event) => {
                 self.supply.event(host, &event, &mut self.reach);
                 let is_enforced = event.mode == BreakerMode::Enforcing;

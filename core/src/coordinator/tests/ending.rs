@@ -66,3 +66,17 @@ fn report_about_a_flight_that_is_gone_frees_its_slots_and_nothing_else() {
         assert!(bench.machine.is_idle());
     }
 }
+
+#[test]
+fn host_that_a_sleeping_flight_is_bound_for_is_not_forgotten() {
+    let mut bench = Bench::new(24, 1000, &[("a", 6)]);
+    let offer = bench.call();
+    bench.retry(offer.attempt, Duration::from_secs(1));
+    bench.handle(Input::DropLane("a".into()));
+    assert!(bench.machine.queue().has_lane(&"a".into()), "its slots are still to be asked for");
+    let again = offers(&bench.advance(Duration::from_secs(1)));
+    bench.done(again[0].attempt);
+    bench.handle(Input::DropLane("a".into()));
+    assert!(!bench.machine.queue().has_lane(&"a".into()));
+    assert!(bench.machine.residents().is_empty() && bench.machine.is_idle());
+}

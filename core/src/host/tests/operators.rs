@@ -19,6 +19,33 @@ fn operators_hold_it_open_and_let_it_go() {
 }
 
 #[test]
+fn host_that_is_opened_by_order_refuses_its_routes_too_until_it_is_let_go() {
+    let mut bench = Bench::consecutive();
+    let named = |bench: &mut Bench| Offer { scope: "a /named".into(), ..bench.offer() };
+    let split = |bench: &mut Bench| Offer { class: Some("a /split".into()), ..bench.offer() };
+    for scope in ["a /named", "a /split"] {
+        let order = Order::Record(status(200));
+        bench.handle(Input::Command(Command { scope: scope.into(), order }));
+    }
+    let under_way = named(&mut bench);
+    let attempt = under_way.attempt;
+    bench.send(under_way).expect("it passes");
+    let until = Some(bench.now + Duration::from_secs(5));
+    bench.order(Order::ForceOpen(until));
+    for offer in [named, split] {
+        let offer = offer(&mut bench);
+        assert_eq!(bench.send(offer), Err(Refusal::by(Gate::Breaker, until)));
+    }
+    let verdict = bench.settle(attempt, status(503));
+    assert_eq!(verdict, Verdict::Done(Finality::CircuitOpen), "no retry is promised");
+    bench.advance(Duration::from_secs(5));
+    for offer in [named, split] {
+        let offer = offer(&mut bench);
+        assert_eq!(bench.send(offer), Ok(false));
+    }
+}
+
+#[test]
 fn evidence_from_elsewhere_counts_and_probes() {
     let mut bench = Bench::consecutive();
     (0..5).for_each(|_| bench.order(Order::Record(status(503))));

@@ -92,6 +92,37 @@ fn idle_route_joins_again_when_its_time_comes() {
 }
 
 #[test]
+fn route_whose_host_was_forgotten_while_it_was_open_joins_again_too() {
+    let dead = Bench::dead();
+    let left: Vec<_> = dead.host.scopes().remnants().collect();
+    assert_eq!(left.len(), 1, "that of the route");
+    let mut bench = Bench { now: dead.now, ..Bench::new(learning()) };
+    for (scope, remnant) in left {
+        bench.handle(Input::Resume(scope, remnant));
+    }
+    assert!(!bench.route("/dead", true), "it is open still");
+    for _ in 0..90 {
+        bench.now += Duration::from_secs(5);
+        bench.route("/dead", true);
+        bench.route("/b", true);
+    }
+    assert!(bench.host.scopes().breaker("a /dead").is_none(), "it was well for minutes");
+    assert!(bench.host.is_idle(bench.now));
+}
+
+#[test]
+fn breaker_that_somebody_configured_for_a_route_stays() {
+    let mut bench = Bench::new(learning());
+    let order = Order::Configure(BreakerOptions::standard());
+    bench.handle(Input::Command(Command { scope: "a /x".into(), order }));
+    for _ in 0..90 {
+        bench.now += Duration::from_secs(5);
+        bench.route("/x", true);
+    }
+    assert!(bench.host.scopes().breaker("a /x").is_some());
+}
+
+#[test]
 fn attempt_that_was_under_way_at_the_split_moves_neither_breaker() {
     let mut bench = Bench::new(HostPolicy { concurrency: 50, ..learning() });
     (0..30).for_each(|_| assert!(bench.route("/b", true)));

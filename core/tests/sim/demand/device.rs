@@ -72,7 +72,9 @@ impl Network {
 
     /// A lane is not needed any more.
     pub(crate) fn forget(&mut self, lane: &HostKey) {
-        self.dark.remove(lane);
+        if self.dark.remove(lane) && self.dark.is_empty() {
+            self.outage = None;
+        }
     }
 }
 
