@@ -19,14 +19,15 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     1 | [cache]
       |  ^^^^^
-    expected one of `defaults`, `host`, `chaos`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`, `listener`, `admin`
+    hint: `cache` belongs in `[defaults]`
     ");
     assert_snapshot!(refusal("deadline = \"30s\"\n"), @r#"
     spillgate.toml:1:1: unknown key `deadline`
       |
     1 | deadline = "30s"
       | ^^^^^^^^
-    expected one of `defaults`, `host`, `chaos`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`, `listener`, `admin`
     hint: `deadline` belongs in `[defaults]`
     "#);
     assert_snapshot!(refusal("[[host]]\nmatch = \"a\"\nlimits = { global = 3 }\n"), @r"
@@ -361,7 +362,7 @@ fn variables_are_named_and_their_near_misses_too() {
     let refusal = |name, value| with(Config::default(), &[(name, value)]).unwrap_err().to_string();
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLNE", "1s"), @r"
     SPILLGATE_DEFAULTS__DEADLNE: unknown key `deadlne`
-    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `hedge`, `coalesce`, `redirects`, `body_max`, `tls`
+    expected one of `deadline`, `timeouts`, `retry`, `breaker`, `limits`, `hedge`, `cache`, `coalesce`, `redirects`, `body_max`, `tls`
     hint: did you mean `SPILLGATE_DEFAULTS__DEADLINE`?
     ");
     assert_snapshot!(refusal("SPILLGATE_DEFAULTS__DEADLINE", "10"), @r#"
