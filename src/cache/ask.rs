@@ -182,11 +182,11 @@ impl Cache {
             why,
             held,
             validating,
+            renewing,
             lane,
             began,
             requested,
             joined,
-            renewing,
         }
     }
 }

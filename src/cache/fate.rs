@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, StatusCode};
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
-use spillgate_actors::core::cache::rules::{Mode, Rules, SetCookie};
+use spillgate_actors::core::cache::rules::Rules;
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
 use spillgate_actors::core::cache::updating::{self, Headed};
@@ -117,10 +117,6 @@ impl Cache {
         let unless_shared = self.options.identity == Identity::UnlessShared;
         if unless_shared && kept.entry.is_for_all(rules, &Lines(&ask.headers)) {
             kept.owner = None;
-        }
-        if rules.mode == Mode::Shared && rules.set_cookie == SetCookie::Decline {
-            // Whatever the answer says of sharing, its cookie is for one.
-            kept.headers.remove(SET_COOKIE);
         }
         if ask.method != Method::GET {
             // What the request itself has made useless is older.

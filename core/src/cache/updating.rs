@@ -72,7 +72,7 @@ pub fn is_kept(
     said: &Directives,
 ) -> bool {
     let shared = rules.mode == Mode::Shared;
-    let cookie = rules.set_cookie == SetCookie::Decline && COOKIES.contains(&name);
+    let cookie = rules.set_cookie == SetCookie::Decline && name == "set-cookie";
     !is_hop_by_hop(name)
         && !is_named_by_connection(name, response)
         && !said.no_cache.lists(name)
@@ -135,7 +135,6 @@ const HOP_BY_HOP: [&str; 11] = [
     "upgrade",
     "http2-settings",
 ];
-const COOKIES: [&str; 2] = ["set-cookie", "set-cookie2"];
 const FRAMING: [&str; 3] = ["content-encoding", "content-length", "content-range"];
 
 #[cfg(test)]

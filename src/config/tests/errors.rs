@@ -19,7 +19,7 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     1 | [cache]
       |  ^^^^^
-    expected one of `defaults`, `host`, `chaos`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`, `listener`, `admin`
     hint: `cache` belongs in `[defaults]`
     ");
     assert_snapshot!(refusal("deadline = \"30s\"\n"), @r#"
@@ -27,7 +27,7 @@ fn unknown_key_lists_the_keys_and_the_near_miss() {
       |
     1 | deadline = "30s"
       | ^^^^^^^^
-    expected one of `defaults`, `host`, `chaos`, `telemetry`
+    expected one of `defaults`, `host`, `chaos`, `telemetry`, `listener`, `admin`
     hint: `deadline` belongs in `[defaults]`
     "#);
     assert_snapshot!(refusal("[[host]]\nmatch = \"a\"\nlimits = { global = 3 }\n"), @r"
