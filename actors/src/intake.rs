@@ -38,8 +38,7 @@ pub(crate) fn prepare(
     let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
     let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
     let timeouts = timeouts_of(&fetch, &plan);
-    let wishes = &fetch.wishes;
-    let named = wishes.scope.is_some();
+    let (wishes, named) = (&fetch.wishes, fetch.wishes.scope.is_some());
     let mut spec = CallSpec {
         ticket: fetch.ticket,
         target: target.clone(),
