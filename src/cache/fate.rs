@@ -269,6 +269,15 @@ impl Replacement {
         Served { cache_status, ..served }
     }
 
+    /// The answer for the one who asked, with what came for it alone.
+    pub fn serve_asker(&self, method: &Method, request: &HeaderMap) -> Served {
+        let mut served = self.serve(method, request);
+        for (name, value) in &self.own {
+            served.headers.append(name.clone(), value.clone());
+        }
+        served
+    }
+
     /// Whether another request would be answered by it.
     pub fn is_for(&self, request: &HeaderMap) -> bool {
         self.stored.is_for(request)

@@ -79,7 +79,12 @@ impl Label {
         stored: &Replacement,
     ) -> Response {
         let ask = pending.ask();
-        self.serve(front, &ask.url, stored.serve(&ask.method, &ask.headers))
+        let served = if pending.is_joined() {
+            stored.serve(&ask.method, &ask.headers)
+        } else {
+            stored.serve_asker(&ask.method, &ask.headers)
+        };
+        self.serve(front, &ask.url, served)
     }
 
     /// Makes an answer of what is stored.

@@ -157,7 +157,12 @@ impl Exchanges {
                     return response;
                 }
             }
-            Some(Landing::Replaced(replacement)) if replacement.is_for(&ask.headers) => {
+            Some(Landing::Replaced(replacement)) if first => {
+                return of_served(replacement.serve_asker(&ask.method, &ask.headers));
+            }
+            Some(Landing::Replaced(replacement))
+                if replacement.is_shared() && replacement.is_for(&ask.headers) =>
+            {
                 return of_served(replacement.serve(&ask.method, &ask.headers));
             }
             Some(Landing::Failed(error)) => {
@@ -256,7 +261,9 @@ impl Exchanges {
         let ask = pending.ask().clone();
         let (pending, asked) = self.ask(pending, body, &manner).await;
         match asked {
-            Asked::Replaced(replacement) => of_served(replacement.serve(&ask.method, &ask.headers)),
+            Asked::Replaced(replacement) => {
+                of_served(replacement.serve_asker(&ask.method, &ask.headers))
+            }
             Asked::Failed(error) => refusal::of_error(&error),
             Asked::Came(response, None) => of_own(response, pending.cache_status()),
             Asked::Came(response, Some(kept)) => {

@@ -41,7 +41,8 @@ fn stored(seed: u64) -> Stored {
     let at = Wall::from_secs(1_795_348_800);
     let exchange = Exchange { requested: at, received: at };
     let (request, response) = (&[("accept", "a")][..], &Lines(&headers));
-    let answered = Answered { method: "GET", request, status: 200, response, of_target: false, exchange };
+    let answered =
+        Answered { method: "GET", request, status: 200, response, of_target: false, exchange };
     let entry = judge(&Rules::default(), &answered).unwrap();
     let selection = seed.to_le_bytes().to_vec();
     Stored { entry, headers, body: body(seed), selection, owner: Some([7; 32]), began: seed }

@@ -37,7 +37,7 @@ fn ask(url: &str, fields: Fields<'_>) -> Ask {
 fn sent(cache: &Cache, ask: Ask) -> Pending {
     match cache.look(ask) {
         Look::Send(pending) => *pending,
-        other => panic!("{other:?}"),
+        other @ (Look::Serve(_) | Look::ServeAndRenew(..) | Look::Nothing) => panic!("{other:?}"),
     }
 }
 
@@ -63,7 +63,7 @@ fn put(cache: &Cache, request: Fields<'_>, fields: Fields<'_>, body: &'static st
 fn replaced(cache: &Cache, pending: &Pending, fields: Fields<'_>) -> Replacement {
     match cache.arrived(pending, StatusCode::NOT_MODIFIED, &table(fields)) {
         Fate::Replace(replacement) => replacement,
-        other => panic!("{other:?}"),
+        other @ (Fate::Keep(_) | Fate::Pass(_) | Fate::AskAgain) => panic!("{other:?}"),
     }
 }
 

@@ -122,7 +122,14 @@ fn ours(head: &Head, later: u64) -> Decision {
     let (request, response) = (&Lines(head.request.headers()), &Lines(head.response.headers()));
     let exchange = Exchange { requested: RECEIVED, received: RECEIVED };
     let rules = Rules::default();
-    let answered = Answered { method: "GET", request, status: head.status, response, of_target: false, exchange };
+    let answered = Answered {
+        method: "GET",
+        request,
+        status: head.status,
+        response,
+        of_target: false,
+        exchange,
+    };
     let entry = judge(&rules, &answered).ok()?;
     let now = Wall(RECEIVED.0 + Duration::from_secs(later));
     let used = decide(&rules, &entry, &Wishes::read(request), now);
