@@ -14,7 +14,7 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
-use crate::caching::Caching;
+use crate::caching::{Caching, Front};
 use crate::chaos::Chaos;
 use crate::chaos::injector::{ChaosTransport, Injector};
 use crate::client::Client;
@@ -214,7 +214,8 @@ impl ClientBuilder {
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
-        let caching = Caching::new(&config, fresh_secret()?);
+        let caching = Arc::new(Caching::new(&config, fresh_secret()?));
+        let forgetting = caching.clone();
         let redaction = Redaction::new(&config.telemetry.redact.query);
         let door = Door::open(Parts {
             transport,
@@ -224,9 +225,10 @@ impl ClientBuilder {
             parent_of,
             classifier: self.classifier,
             headers: self.headers,
+            forget: Some(Arc::new(move |what| forgetting.invalidate(what.into()))),
             seed: self.seed.map_or_else(fresh_seed, Ok)?,
         })?;
-        let engine = Engine::new(door, reporter, telemetry.shutdown_timeout, caching);
+        let engine = Engine::new(Front { door, caching }, reporter, telemetry.shutdown_timeout);
         Ok(Client::new(engine.with_chaos(injector)))
     }
 

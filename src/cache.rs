@@ -5,6 +5,8 @@
 //! came. A hit is served in the asker's own task.
 
 pub mod ask;
+#[cfg(feature = "cache-disk")]
+pub mod disk;
 pub mod fate;
 pub mod key;
 pub mod memory;
@@ -16,12 +18,12 @@ pub mod store;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderMap;
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::rules::Rules;
 use spillgate_actors::core::cache::updating;
 use url::Url;
 
-use crate::cache::ask::Ask;
 use crate::cache::key::{Identity, Keys};
 use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
@@ -116,7 +118,13 @@ impl Cache {
 
     /// Puts an answer in the place of what is stored for the same requests, and of `old`. An error
     /// never takes the place of what is still good for the request that it answers.
-    fn put(&self, key: [u8; 32], url: &str, (stored, old): (Stored, Option<&Stored>), ask: &Ask) {
+    fn put(
+        &self,
+        key: [u8; 32],
+        url: &str,
+        (stored, old): (Stored, Option<&Stored>),
+        asked: &HeaderMap,
+    ) {
         if stored.body.len() > self.options.body_max {
             return;
         }
@@ -132,7 +140,7 @@ impl Cache {
                 let page = Page::new(url.to_owned()).put(&stored, &bounds);
                 return if page.variants.is_empty() { Keep::AsIs } else { Keep::Page(page) };
             };
-            let chosen = page.choose(stored.owner, &ask.headers);
+            let chosen = page.choose(stored.owner, asked);
             if chosen.is_some_and(|chosen| !self.displaces(chosen, &stored)) {
                 return Keep::AsIs;
             }
@@ -166,3 +174,6 @@ impl std::fmt::Debug for Cache {
 pub(crate) fn now() -> Wall {
     Wall(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

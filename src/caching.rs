@@ -17,6 +17,8 @@ use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use spillgate_actors::answer::Response;
 use spillgate_actors::core::advice::ErrorKind;
+use spillgate_actors::core::verdict::Finality;
+use spillgate_actors::door::Door;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 
@@ -29,7 +31,6 @@ use crate::caching::labels::Label;
 use crate::caching::renewals::Renewals;
 use crate::caching::terms::{Terms, TermsBook};
 use crate::config::Config;
-use crate::engine::Engine;
 
 /// The cache of one client, and what goes with it.
 pub(crate) struct Caching {
@@ -38,6 +39,13 @@ pub(crate) struct Caching {
     book: ArcSwap<TermsBook>,
     renewals: Renewals,
     failures: Failures,
+}
+
+/// A door with a cache before it.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) door: Door,
+    pub(crate) caching: Arc<Caching>,
 }
 
 /// How a call wants the cache treated.
@@ -95,55 +103,74 @@ impl Caching {
 }
 
 /// Answers a request from the cache, or sends it.
-pub(crate) async fn send(
-    engine: &Arc<Engine>,
-    mut fetch: Fetch,
-    wish: CacheWish,
-) -> Result<Response, Error> {
-    engine.door().complete(&mut fetch);
-    let caching = engine.caching();
+pub(crate) async fn send(front: &Front, fetch: Fetch, wish: CacheWish) -> Result<Response, Error> {
+    // What waits is on the heap: a hit, and whoever holds its future, do without.
+    match look(front, fetch, wish) {
+        Looked::Answered(answer) => *answer,
+        Looked::Past(fetch) => Box::pin(front.door.send(*fetch)).await,
+        Looked::Asks(asking) => Box::pin(forward(front, *asking)).await,
+    }
+}
+
+/// What a look into the cache came to.
+enum Looked {
+    Answered(Box<Result<Response, Error>>),
+    /// The cache has no part in it.
+    Past(Box<Fetch>),
+    Asks(Box<Asking>),
+}
+
+/// A request that the cache could not answer.
+struct Asking {
+    fetch: Fetch,
+    pending: Pending,
+    fallback_stale: bool,
+    terms: Terms,
+}
+
+fn look(front: &Front, mut fetch: Fetch, wish: CacheWish) -> Looked {
+    let answered = |answer| Looked::Answered(Box::new(answer));
+    front.door.complete(&mut fetch);
+    let caching = &front.caching;
     let Some((ask, terms)) = caching.ask_of(&fetch, wish) else {
         if wish.mode == CacheMode::OnlyIfCached && fetch.url().is_some() {
-            return Err(not_cached());
+            return answered(Err(not_cached()));
         }
-        return engine.door().send(fetch).await;
+        return Looked::Past(Box::new(fetch));
     };
     let url = ask.url.clone();
     match caching.cache().look_by(&terms.rules, ask) {
         Look::Serve(served) => {
             let why = if wish.mode == CacheMode::Default { "max-stale" } else { "force-cache" };
-            Ok(Label::of_hit(why).serve(engine, &url, *served))
+            answered(Ok(Label::of_hit(why).serve(front, &url, *served)))
         }
         Look::ServeAndRenew(served, pending) => {
-            renew(engine, &fetch, *pending, terms);
-            Ok(Label::of_hit("stale-while-revalidate").serve(engine, &url, *served))
+            renew(front, &fetch, *pending, terms);
+            answered(Ok(Label::of_hit("stale-while-revalidate").serve(front, &url, *served)))
         }
-        Look::Nothing => Err(not_cached()),
+        Look::Nothing => answered(Err(not_cached())),
         Look::Send(pending) => {
-            if let Some(known) = caching.recall(engine, &pending, &terms) {
-                return known;
+            if let Some(known) = caching.recall(front, &pending, &terms) {
+                return answered(known);
             }
-            forward(engine, fetch, *pending, (wish.fallback_stale, &terms)).await
+            let (pending, fallback_stale) = (*pending, wish.fallback_stale);
+            Looked::Asks(Box::new(Asking { fetch, pending, fallback_stale, terms }))
         }
     }
 }
 
 /// Sends what the cache could not answer, and makes of the answer what the rules have it.
-async fn forward(
-    engine: &Arc<Engine>,
-    fetch: Fetch,
-    pending: Pending,
-    (fallback_stale, terms): (bool, &Terms),
-) -> Result<Response, Error> {
+async fn forward(front: &Front, asking: Asking) -> Result<Response, Error> {
+    let Asking { fetch, pending, fallback_stale, terms } = asking;
     // What is asked about may turn out to be something else: then it is asked for outright.
     let outright = if pending.is_validating() { fetch.again() } else { None };
     let asked = fetch.edit_headers(|headers| pending.prepare(headers));
-    let way = Way { engine, fallback_stale, terms };
-    match way.answer(pending, engine.door().send(asked).await) {
+    let way = Way { front, fallback_stale, terms: &terms };
+    match way.answer(pending, front.door.send(asked).await) {
         Made::Answer(answer) => *answer,
         Made::Again(pending) => {
             let Some(fetch) = outright else { return Err(lost()) };
-            match way.answer(*pending, engine.door().send(fetch).await) {
+            match way.answer(*pending, front.door.send(fetch).await) {
                 Made::Answer(answer) => *answer,
                 Made::Again(_) => Err(lost()),
             }
@@ -153,7 +180,7 @@ async fn forward(
 
 /// How one call's answers are taken.
 struct Way<'a> {
-    engine: &'a Arc<Engine>,
+    front: &'a Front,
     fallback_stale: bool,
     terms: &'a Terms,
 }
@@ -173,18 +200,18 @@ impl Way<'_> {
     }
 
     fn failed(&self, pending: &Pending, error: Error) -> Result<Response, Error> {
-        let caching = self.engine.caching();
+        let caching = &self.front.caching;
         caching.failures.note_error(pending, &error, self.terms.failures);
         let budgeted = || caching.cache().instead(pending).filter(|_| is_covered(error.kind()));
         let any = || caching.cache().anything(pending).filter(|_| self.fallback_stale);
         match budgeted().or_else(any) {
-            Some(stale) => Ok(Label::instead_of(&error).replace(self.engine, pending, &stale)),
+            Some(stale) => Ok(Label::instead_of(&error).replace(self.front, pending, &stale)),
             None => Err(error),
         }
     }
 
     fn came(&self, pending: Pending, response: Response) -> Made {
-        let caching = self.engine.caching();
+        let caching = &self.front.caching;
         let pending = if response.report().coalesced { pending.joined() } else { pending };
         caching.failures.note_answer(&pending, &response, self.terms.failures);
         let status = response.status();
@@ -196,7 +223,7 @@ impl Way<'_> {
             return self.pass(&pending, response);
         }
         match caching.cache().arrived(&pending, status, response.headers()) {
-            Fate::Keep(kept) if !pending.is_joined() => {
+            Fate::Keep(kept) if !pending.is_joined() && !is_judged_bad(&response) => {
                 let body = response.bytes().clone();
                 caching.cache().keep(*kept, body);
                 Made::answer(Label::of_origin(&pending, true).mark(response))
@@ -212,7 +239,7 @@ impl Way<'_> {
 
     /// Gives an answer on that is not stored, unless anything stored is better.
     fn pass(&self, pending: &Pending, response: Response) -> Made {
-        let cache = self.engine.caching().cache();
+        let cache = self.front.caching.cache();
         let stale = cache.anything(pending).filter(|_| self.fallback_stale);
         match stale.filter(|_| is_failure(response.status())) {
             Some(stale) => Made::answer(self.replaced(pending, &response, &stale)),
@@ -221,7 +248,7 @@ impl Way<'_> {
     }
 
     fn replaced(&self, pending: &Pending, by: &Response, stored: &Replacement) -> Response {
-        Label::after(by).replace(self.engine, pending, stored)
+        Label::after(by).replace(self.front, pending, stored)
     }
 }
 
@@ -232,13 +259,15 @@ impl Made {
 }
 
 /// Renews what was served stale, unless that is under way: in the background, as the last of all.
-fn renew(engine: &Arc<Engine>, fetch: &Fetch, pending: Pending, terms: Terms) {
+fn renew(front: &Front, fetch: &Fetch, pending: Pending, terms: Terms) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let Some(fetch) = fetch.again() else { return };
-    let Some(turn) = engine.caching().renewals.begin(pending.place()) else { return };
-    let engine = engine.clone();
+    let Some(turn) = front.caching.renewals.begin(pending.place()) else { return };
+    let front = front.clone();
     runtime.spawn(async move {
-        let done = forward(&engine, fetch.in_background(), pending, (false, &terms)).await;
+        let fetch = fetch.in_background();
+        let asking = Asking { fetch, pending, fallback_stale: false, terms };
+        let done = Box::pin(forward(&front, asking)).await;
         // Whoever asks next learns what came of it; the turn ends only when it is stored.
         drop(done);
         drop(turn);
@@ -253,6 +282,13 @@ fn is_redirected(response: &Response) -> bool {
         (Some(first), Some(last)) => !Arc::ptr_eq(&first.url, &last.url),
         (None, _) | (_, None) => false,
     }
+}
+
+/// Whether the service's own classifier found a good status to be a failure.
+fn is_judged_bad(response: &Response) -> bool {
+    let finality = response.record().and_then(|record| record.finality);
+    let looks_good = !(response.status().is_client_error() || response.status().is_server_error());
+    looks_good && finality.is_some_and(|finality| finality != Finality::Settled)
 }
 
 /// Whether an error is one that `stale-if-error` is about: the upstream could not be asked, or had

@@ -59,7 +59,7 @@ impl Client {
 
     /// What is stored: to look at it, to fill it, to forget it.
     pub fn cache(&self) -> CacheHandle {
-        CacheHandle::new(self.engine.clone())
+        CacheHandle::new(self.engine.front().clone())
     }
 
     /// The registry of breakers.
@@ -100,7 +100,7 @@ impl Client {
     /// [`Config::add_host`] says it again. Breakers, queues, permits and windows stay.
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         config.check().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
-        self.engine.caching().reload(&config);
+        self.engine.front().caching.reload(&config);
         self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));
         Ok(())
     }

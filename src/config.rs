@@ -202,6 +202,30 @@ impl Config {
         policy
     }
 
+    /// What the cache does for one call: as its host has it, changed by the narrowest route.
+    pub fn cache_of(
+        &self,
+        host: &HostName,
+        method: &Method,
+        path: &str,
+        route: Option<&str>,
+    ) -> CacheSettings {
+        let mut cache = self.cache.clone();
+        let of_file = section::find(&self.file_hosts, host);
+        let sections = [of_file, section::find(&self.code_hosts, host)];
+        sections.into_iter().flatten().for_each(|section| section.apply_cache(&mut cache));
+        if let Some(route) = of_file.and_then(|section| section.route(method, path, route)) {
+            route.apply_cache(&mut cache);
+        }
+        cache
+    }
+
+    /// Whether any host or route differs in what the cache does.
+    pub(crate) fn differs_in_cache(&self) -> bool {
+        let mut sections = self.file_hosts.iter().chain(&self.code_hosts);
+        sections.any(section::HostSection::differs_in_cache)
+    }
+
     /// Whether calls to the host can differ by route; else [`host_policy`](Self::host_policy)
     /// holds for all of them.
     pub fn has_routes(&self, host: &HostName) -> bool {
@@ -223,6 +247,19 @@ impl Config {
     /// The pattern of the section of the file that speaks for a host.
     pub fn matching_host(&self, host: &HostName) -> Option<String> {
         section::find(&self.file_hosts, host).map(|section| section.pattern.to_string())
+    }
+
+    /// Who says a setting of all hosts, such as `defaults.retry.base`: a variable, or a line.
+    pub(crate) fn origin(&self, setting: &str) -> Option<String> {
+        self.places.origin(setting)
+    }
+
+    /// What the file says of single hosts and of faults, as TOML.
+    pub(crate) fn sections(&self) -> Option<String> {
+        let source = self.places.source.as_ref()?;
+        let mut tables: toml::Table = toml::from_str(source.text()).ok()?;
+        tables.retain(|key, _| matches!(key, "host" | "chaos"));
+        toml::to_string(&tables).ok().filter(|text| !text.is_empty())
     }
 
     /// Whether a call may be repeated for its method alone; hosts and routes can differ.

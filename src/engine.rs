@@ -6,28 +6,22 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use spillgate_actors::door::Door;
 
-use crate::caching::Caching;
+use crate::caching::Front;
 use crate::chaos::injector::Injector;
 use crate::telemetry::reporter::{Observer, Reporter};
 
 /// The threads of one client, which run until the last clone of it is gone or it is shut down.
 pub(crate) struct Engine {
-    door: Door,
+    front: Front,
     reporter: ArcSwapOption<Reporter>,
     export_timeout: Duration,
     chaos: Option<Arc<Injector>>,
-    caching: Caching,
 }
 
 impl Engine {
-    pub(crate) fn new(
-        door: Door,
-        reporter: Reporter,
-        export_timeout: Duration,
-        caching: Caching,
-    ) -> Self {
+    pub(crate) fn new(front: Front, reporter: Reporter, export_timeout: Duration) -> Self {
         let reporter = ArcSwapOption::from_pointee(reporter);
-        Self { door, reporter, export_timeout, chaos: None, caching }
+        Self { front, reporter, export_timeout, chaos: None }
     }
 
     /// The same with what injects its faults.
@@ -37,12 +31,12 @@ impl Engine {
 
     /// The way to the actors.
     pub(crate) fn door(&self) -> &Door {
-        &self.door
+        &self.front.door
     }
 
-    /// The cache before the door.
-    pub(crate) fn caching(&self) -> &Caching {
-        &self.caching
+    /// The door with the cache before it.
+    pub(crate) fn front(&self) -> &Front {
+        &self.front
     }
 
     /// What injects faults, if anything does.
@@ -59,7 +53,7 @@ impl Engine {
 
     /// Ends the actors, sends the last spans, and ends the reporter; blocks until that is done.
     pub(crate) fn end(&self) {
-        self.door.close();
+        self.front.door.close();
         if let Some(reporter) = self.reporter.swap(None).and_then(Arc::into_inner)
             && let Err(error) = reporter.shutdown(self.export_timeout)
         {

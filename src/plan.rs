@@ -88,5 +88,5 @@ impl ConfigPlan {
 }
 
 fn named(host: &HostName) -> pattern::HostName {
-    pattern::HostName::new(&host.scheme, &host.name, host.port)
+    pattern::HostName::new(host.scheme, &host.name, host.port)
 }

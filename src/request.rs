@@ -20,7 +20,7 @@ use spillgate_actors::request_body::Body;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::ask::CacheMode;
-use crate::caching::views::Views;
+use crate::caching::views::{Views, glance};
 use crate::caching::{self, CacheWish};
 use crate::context;
 use crate::engine::Engine;
@@ -270,7 +270,7 @@ impl RequestBuilder {
     /// A final answer of 4xx or 5xx is an `Ok`; see [`Response::error_for_status`].
     pub async fn send(self) -> Result<Response, Error> {
         let Self { engine, fetch, wish, fallback, cancels, place } = self;
-        let work = caching::send(&engine, inherit(told(fetch, wish.mode)), wish);
+        let work = caching::send(engine.front(), inherit(told(fetch, wish.mode)), wish);
         let answer = unless_superseded(place, unless_cancelled(&cancels, work)).await;
         match (answer, fallback) {
             (Ok(response), _) => Ok(response.into()),
@@ -281,24 +281,15 @@ impl RequestBuilder {
 
     /// Shows what is stored at once, and what is fresh when it comes; for user interfaces.
     pub fn watch(self) -> Views {
-        Views::new(self)
-    }
-
-    /// What is stored for it, however it is judged.
-    pub(crate) fn glance(&mut self) -> Option<Response> {
-        let glanced = caching::views::glance(&self.engine, &mut self.fetch, self.wish);
-        glanced.map(Response::from)
-    }
-
-    /// How it wants the cache treated.
-    pub(crate) fn mode(&self) -> CacheMode {
-        self.wish.mode
-    }
-
-    /// Sends it, asking the upstream about what is stored.
-    pub(crate) async fn send_anew(mut self) -> Result<Response, Error> {
-        self.wish.mode = CacheMode::NoCache;
-        self.send().await
+        Views::new(move || {
+            let mut request = self;
+            let stored = glance(request.engine.front(), &mut request.fetch, request.wish);
+            // Otherwise the stored answer would do once more.
+            if matches!(request.wish.mode, CacheMode::Default | CacheMode::ForceCache) {
+                request.wish.mode = CacheMode::NoCache;
+            }
+            (stored.map(Response::from), Box::pin(request.send()))
+        })
     }
 
     /// Sends it and waits for the head of the answer; the body comes as a stream.

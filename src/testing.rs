@@ -1,6 +1,7 @@
 //! The drill: an upstream that fails on request, for tests of whatever calls it.
 //!
-//! Faults are chosen by path, so any client can be tried by URL alone; `/` lists them. The drill
+//! Faults are chosen by path, so any client can be tried by URL alone; `/` lists them. Whole answers
+//! carry each header that the query asks for as `header=Name:Value`. The drill
 //! runs on a thread of its own, so it works in any test and is never starved by it, and it keeps a
 //! [`Ledger`] of what reached it: hits, arrival times, requests in flight.
 //!

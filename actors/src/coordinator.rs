@@ -148,7 +148,7 @@ impl Coordinator {
 
     fn end(&mut self, now: Instant, flight: FlightId) {
         let Some(work) = self.works.remove(&flight) else { return };
-        self.publish_lane(&work.order.host.key());
+        self.publish_lane(&work.order.lane);
         if let Some(rest) = work.rest(now, flight) {
             self.seams.journal.write(JournalEntry::Flight(Arc::new(rest)));
         }
@@ -262,7 +262,7 @@ impl Handler<Report> for Coordinator {
         if let Some(work) = self.works.get_mut(&attempt.flight) {
             let counts = work.settled(attempt, brought);
             work.once = once.or(work.once.take());
-            lane = Some(work.order.host.key());
+            lane = Some(work.order.lane.clone());
             if counts {
                 work.judged(now, attempt.n, verdict, standing);
             }

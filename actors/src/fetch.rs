@@ -32,7 +32,8 @@ use crate::transport::Interim;
 pub struct Fetch {
     pub(crate) ticket: Ticket,
     pub(crate) method: Method,
-    pub(crate) url: Result<Url, Error>,
+    /// `None` once it was taken.
+    pub(crate) url: Result<Option<Url>, Error>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
     pub(crate) wishes: Wishes,
@@ -142,7 +143,7 @@ impl Fetch {
         Self {
             ticket: next_ticket(),
             method,
-            url: address::parse(url.as_ref()),
+            url: address::parse(url.as_ref()).map(Some),
             headers: HeaderMap::new(),
             body: Body::Empty,
             wishes: Wishes::default(),
@@ -200,7 +201,7 @@ impl Fetch {
         mut self,
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        if let Ok(url) = &mut self.url {
+        if let Ok(Some(url)) = &mut self.url {
             url.query_pairs_mut().extend_pairs(pairs);
         }
         self
@@ -325,6 +326,10 @@ impl Fetch {
         self
     }
 
+    fn host(&self) -> Option<&str> {
+        self.url.as_ref().ok()?.as_ref()?.host_str()
+    }
+
     fn secret_header(mut self, name: HeaderName, value: String) -> Self {
         let Ok(mut value) = HeaderValue::try_from(value) else {
             return self.spoil(format!(
@@ -353,7 +358,7 @@ impl fmt::Debug for Fetch {
         f.debug_struct("Fetch")
             .field("ticket", &self.ticket)
             .field("method", &self.method)
-            .field("host", &self.url.as_ref().ok().and_then(Url::host_str))
+            .field("host", &self.host())
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The name of a host: scheme, name and port, spelled in exactly one way.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use spillgate_core::call::HostKey;
 use url::{Host, Url};
@@ -12,7 +12,7 @@ use url::{Host, Url};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName {
     /// `http` or `https`.
-    pub scheme: String,
+    pub scheme: &'static str,
     /// The name or address; an IPv6 address in brackets.
     pub name: String,
     /// The port, also when it is the scheme's default.
@@ -22,10 +22,7 @@ pub struct HostName {
 impl HostName {
     /// The host of a URL; `None` without a host or for another scheme than http and https.
     pub fn of(url: &Url) -> Option<Self> {
-        let scheme = url.scheme();
-        if !matches!(scheme, "http" | "https") {
-            return None;
-        }
+        let scheme = ["http", "https"].into_iter().find(|scheme| *scheme == url.scheme())?;
         let name = match url.host()? {
             Host::Domain(name) => name.strip_suffix('.').unwrap_or(name).to_owned(),
             Host::Ipv4(address) => address.to_string(),
@@ -35,7 +32,7 @@ impl HostName {
             return None;
         }
         let port = url.port_or_known_default()?;
-        Some(Self { scheme: scheme.to_owned(), name, port })
+        Some(Self { scheme, name, port })
     }
 
     /// The host that a URL's text names, as [`HostName::of`] does.
@@ -45,14 +42,17 @@ impl HostName {
 
     /// The key of the host's lane and actor.
     pub fn key(&self) -> HostKey {
-        self.to_string().into()
+        let mut key =
+            String::with_capacity(self.scheme.len() + self.name.len() + "://:65535".len());
+        let _ = write!(key, "{self}");
+        key.into()
     }
 }
 
 impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { scheme, name, port } = self;
-        let default = if scheme == "https" { 443 } else { 80 };
+        let default = if *scheme == "https" { 443 } else { 80 };
         if *port == default {
             return write!(f, "{scheme}://{name}");
         }

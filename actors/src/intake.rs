@@ -65,7 +65,7 @@ pub(crate) fn prepare(
         parent_span_id: parent.map(|parent| parent.span_id),
         method: fetch.method.clone(),
         url: safe_url.clone(),
-        host: target.lane,
+        host: target.lane.clone(),
         route,
         scope: target.scope,
         priority: wishes.priority,
@@ -80,6 +80,7 @@ pub(crate) fn prepare(
         headers: fetch.headers,
         body,
         host,
+        lane: target.lane,
         timeouts,
         body_max: plan.body_max,
         redirects_max: plan.redirects_max,
@@ -94,7 +95,7 @@ pub(crate) fn prepare(
 /// Where the call goes, with the headers that follow from it and from the client.
 fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> {
     complete(seams, fetch);
-    let url = std::mem::replace(&mut fetch.url, Err(gone()))?;
+    let url = std::mem::replace(&mut fetch.url, Ok(None))?.ok_or_else(gone)?;
     address::check_length(url.as_str())?;
     let host = HostName::of(&url).ok_or_else(|| invalid("the URL names no host"))?;
     Ok((url, host))
@@ -102,7 +103,7 @@ fn place_of(seams: &Seams, fetch: &mut Fetch) -> Result<(Url, HostName), Error> 
 
 /// Adds what the client and the URL say to the headers; doing it twice changes nothing.
 pub(crate) fn complete(seams: &Seams, fetch: &mut Fetch) {
-    let Ok(url) = &mut fetch.url else { return };
+    let Ok(Some(url)) = &mut fetch.url else { return };
     if let Some(credentials) = userinfo::take(url) {
         fetch.headers.entry(AUTHORIZATION).or_insert(credentials);
     }
@@ -172,7 +173,7 @@ fn target_of(
             Target { lane, keeper: scope.clone(), scope: scope.clone(), class: None }
         }
         (None, Some(route)) => {
-            let scope: ScopeKey = format!("{lane} {route}").into();
+            let scope: ScopeKey = [&*lane, " ", &**route].concat().into();
             Target { keeper: lane.clone(), lane, scope, class: None }
         }
         (None, None) => route_class::target(&seams.registry, lane, &fetch.method, path),

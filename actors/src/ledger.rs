@@ -144,7 +144,7 @@ impl Work {
             context,
             marks: PhaseMarks::new(now),
             order: self.order.clone(),
-            host: self.order.host.key(),
+            host: self.order.lane.clone(),
             admission: OnceLock::new(),
         });
         self.story.current.push(trial.clone());

@@ -48,5 +48,5 @@ mod userinfo;
 pub use coordinator::Coordinator;
 pub use fetch::Fetch;
 pub use intake::REPEATABLE;
-pub use messages::{Cancel, Drain, Drained, ForceOpen, Halt, Inspect, Reload, Reset};
+pub use messages::{Cancel, Drain, Drained, ForceOpen, Halt, Inspect, Invalidate, Reload, Reset};
 pub use spillgate_core as core;

@@ -198,6 +198,35 @@ pub(crate) struct Operate {
     pub(crate) done: Option<Sender<()>>,
 }
 
+/// Forgets stored answers, and those on their way; answered with how many were stored.
+#[derive(Clone, PartialEq, Eq, Message)]
+#[rtype(result = "usize")]
+pub enum Invalidate {
+    /// Those of one address.
+    Url(String),
+    /// Those of all addresses that begin so.
+    Prefix(String),
+    /// Those that `Surrogate-Key` or `Cache-Tag` calls so.
+    Tag(String),
+    /// Those of one host, with or without its scheme.
+    Host(String),
+    /// All.
+    Everything,
+}
+
+impl std::fmt::Debug for Invalidate {
+    /// Says what kind it is: addresses may hold secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Url(_) => "Url(..)",
+            Self::Prefix(_) => "Prefix(..)",
+            Self::Tag(_) => "Tag(..)",
+            Self::Host(_) => "Host(..)",
+            Self::Everything => "Everything",
+        })
+    }
+}
+
 /// Takes a new plan; breakers, queues, permits and windows stay.
 #[derive(Message)]
 #[rtype(result = "()")]

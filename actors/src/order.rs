@@ -42,6 +42,8 @@ pub(crate) struct Order {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Payload,
     pub(crate) host: HostName,
+    /// The host's key, made once.
+    pub(crate) lane: HostKey,
     pub(crate) timeouts: Timeouts,
     pub(crate) body_max: usize,
     pub(crate) redirects_max: u32,

@@ -9,6 +9,7 @@ use url::Url;
 use crate::answer::Head;
 use crate::flight_key::FlightKeys;
 use crate::journal::Journal;
+use crate::messages::Invalidate;
 use crate::plan::Plan;
 use crate::record::SpanContext;
 use crate::registry::Registry;
@@ -23,6 +24,9 @@ pub type ParentOf = fn(&tracing::Span) -> Option<SpanContext>;
 
 /// A user's judgement of whole answers; a panic in it counts as [`Judgement::ByStatus`].
 pub type Classifier = Arc<dyn Fn(&Head, &[u8]) -> Judgement + Send + Sync>;
+
+/// Forgets stored answers, in whatever cache stands before the actors, and says how many.
+pub type Forget = Arc<dyn Fn(Invalidate) -> usize + Send + Sync>;
 
 /// What a classifier thinks of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Parts {
     pub classifier: Option<Classifier>,
     /// Headers that every request carries unless it brings its own.
     pub headers: HeaderMap,
+    /// What forgets stored answers, if any are stored.
+    pub forget: Option<Forget>,
     /// Where randomness starts: jitter and ids follow from it.
     pub seed: u64,
 }
@@ -66,6 +72,7 @@ pub(crate) struct Seams {
     pub(crate) parent_of: ParentOf,
     pub(crate) classifier: Option<Classifier>,
     pub(crate) headers: HeaderMap,
+    pub(crate) forget: Option<Forget>,
     pub(crate) seed: u64,
     pub(crate) registry: Registry,
     pub(crate) ids: TraceIds,
@@ -82,6 +89,7 @@ impl Seams {
             parent_of: parts.parent_of,
             classifier: parts.classifier,
             headers: parts.headers,
+            forget: parts.forget,
             seed: parts.seed,
             registry: Registry::new(),
             ids: TraceIds::new(parts.seed),

@@ -1,12 +1,10 @@
 //! The decisions of spillgate as pure, synchronous state machines.
 //!
-//! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and
-//! randomness are arguments, and the same code runs in production and in the deterministic
-//! simulator. Leaf policies ([`breaker`], [`budget`], [`backoff`], [`slots`], [`limit`],
-//! [`learning`], [`queue`], [`flights`], [`hedge`], [`pace`], [`allowance`], [`rate`], [`chaos`])
-//! never import each other;
-//! the two machines [`host`] (supply) and [`coordinator`] (demand) compose them and never import
-//! each other either.
+//! Nothing here knows a clock, an entropy source, a lock, a runtime or a socket: time and randomness
+//! are arguments, and the same code runs in production and in the deterministic simulator. Leaf
+//! policies such as [`breaker`], [`budget`], [`backoff`], [`limit`], [`queue`] and [`hedge`] never
+//! import each other. The two machines [`host`] (supply) and [`coordinator`] (demand) compose them,
+//! and never import each other either: they meet in the words of [`verdict`].
 
 pub mod advice;
 pub mod allowance;

@@ -18,7 +18,7 @@ use spillgate_actors::core::cache::{using, vary};
 
 use url::Url;
 
-use crate::cache::ask::{Ask, CacheMode, Pending};
+use crate::cache::ask::{CacheMode, Pending};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
@@ -60,7 +60,7 @@ pub struct Kept {
     owner: Owner,
     began: u64,
     sets_cookie: bool,
-    ask: Ask,
+    asked: HeaderMap,
 }
 
 impl Cache {
@@ -127,7 +127,7 @@ impl Cache {
 
     /// What is stored and may stand in for an answer that did not come.
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
         let detail = Some("stale-if-error");
         let (own, shared, from) = (HeaderMap::new(), true, From::Store);
@@ -137,7 +137,7 @@ impl Cache {
     /// What is stored and may stand in, however old, where the caller takes anything: all but what
     /// says that it must not be used without the origin's word.
     pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
-        let stored = pending.held.clone()?;
+        let stored = self.held(pending)?;
         let directives = &stored.entry.said.directives;
         if directives.must_revalidate || directives.no_cache == Extent::Whole {
             return None;
@@ -147,11 +147,17 @@ impl Cache {
         Some(Replacement { stored, own, shared, from, origin_status: None, detail })
     }
 
+    /// What is held for a request as of this moment: renewed or forgotten meanwhile, perhaps.
+    fn held(&self, pending: &Pending) -> Option<Arc<Stored>> {
+        let owner = pending.held.as_ref()?.owner;
+        self.store.get(&pending.key)?.choose(owner, &pending.ask.headers).cloned()
+    }
+
     /// Stores an answer whose body is whole.
     pub fn keep(&self, kept: Kept, body: Bytes) {
-        let Kept { key, url, entry, headers, selection, owner, began, ask, .. } = kept;
+        let Kept { key, url, entry, headers, selection, owner, began, asked, .. } = kept;
         let stored = Stored { entry, headers, body, selection, owner, began };
-        self.put(key, &url, (stored, None), &ask);
+        self.put(key, &url, (stored, None), &asked);
     }
 
     fn renewed(&self, pending: &Pending, held: &Stored, headers: &HeaderMap) -> Fate {
@@ -201,10 +207,14 @@ impl Cache {
         };
         let judged = judge(rules, &answered);
         let reason = judged.as_ref().err().copied();
-        let entry = judged.unwrap_or_else(|_| {
+        let mut entry = judged.unwrap_or_else(|_| {
             let freshness = Freshness::read(rules, status, &Lines(&headers), &said, exchange);
             Entry { status, freshness, said, selecting: held.entry.selecting.clone() }
         });
+        // The body was chosen by what chose it then, whatever the origin goes by since.
+        entry.selecting.extend(held.entry.selecting.iter().cloned());
+        entry.selecting.sort_unstable();
+        entry.selecting.dedup();
         let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
         let (body, owner, began) = (held.body.clone(), held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
@@ -212,7 +222,7 @@ impl Cache {
             None if pending.joined => {}
             None => {
                 let (key, url) = (pending.key, pending.ask.url.as_str());
-                self.put(key, url, (stored.clone(), Some(held)), &pending.ask);
+                self.put(key, url, (stored.clone(), Some(held)), &pending.ask.headers);
             }
             Some(reason) if updating::outdates(status, reason) => self.forget(pending.key, held),
             Some(_) => {}
@@ -222,14 +232,14 @@ impl Cache {
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
-    fn headed(&self, pending: &Pending, status: StatusCode, said: &HeaderMap) {
+    fn headed(&self, pending: &Pending, status: StatusCode, newer: &HeaderMap) {
         let Some(held) = pending.held.as_deref() else { return };
         let length = held.body.len() as u64;
         let lines = Lines(&held.headers);
-        match updating::headed(&lines, length, status.as_u16(), &Lines(said)) {
+        match updating::headed(&lines, length, status.as_u16(), &Lines(newer)) {
             Headed::Unrelated => {}
             Headed::Changed => self.forget(pending.key, held),
-            Headed::Renewed => drop(self.merged(pending, held, said)),
+            Headed::Renewed => drop(self.merged(pending, held, newer)),
         }
     }
 
@@ -289,9 +299,9 @@ impl Kept {
         let url = pending.ask.url.as_str().to_owned();
         let (key, owner, began) = (pending.key, pending.owner, pending.began);
         date(&mut kept, entry.freshness.received);
-        let (headers, ask) = (kept, pending.ask.clone());
+        let (headers, asked) = (kept, pending.ask.headers.clone());
         let sets_cookie = lines.has("set-cookie");
-        Self { key, url, entry, headers, selection, owner, began, sets_cookie, ask }
+        Self { key, url, entry, headers, selection, owner, began, sets_cookie, asked }
     }
 
     /// The request fields that chose the answer.

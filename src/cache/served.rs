@@ -46,11 +46,11 @@ impl Served {
         let body = stored.body.clone();
         let cache_status = CacheStatus::hit(life);
         let whole = Self { status, headers, body, cache_status, age, staleness };
-        whole.cut_to(method, request, now)
+        whole.cut_for(method, request, now)
     }
 
     /// Gives what the request asks for: nothing new, a part, or only the head.
-    pub(super) fn cut_to(mut self, method: &Method, request: &HeaderMap, now: Wall) -> Self {
+    pub(super) fn cut_for(mut self, method: &Method, request: &HeaderMap, now: Wall) -> Self {
         let asked = Lines(request);
         if self.status == StatusCode::OK {
             match conditions::evaluate(&asked, &Lines(&self.headers), now) {

@@ -12,11 +12,10 @@ use spillgate_actors::error::Error;
 
 use crate::cache::ask::{CacheMode, Pending};
 use crate::cache::fate::is_failure;
-use crate::caching::Caching;
 use crate::caching::labels::Label;
 use crate::caching::renewals::Place;
 use crate::caching::terms::Terms;
-use crate::engine::Engine;
+use crate::caching::{Caching, Front};
 
 /// What failed, where, and until when that is remembered.
 pub(super) struct Failures {
@@ -70,7 +69,7 @@ impl Caching {
     /// What is remembered of a failure, or what is stored in its place.
     pub(super) fn recall(
         &self,
-        engine: &Engine,
+        front: &Front,
         pending: &Pending,
         terms: &Terms,
     ) -> Option<Result<Response, Error>> {
@@ -88,7 +87,7 @@ impl Caching {
                 Ok(response) => Label::after(response),
                 Err(error) => Label::instead_of(error),
             };
-            return Some(Ok(label.replace(engine, pending, &stale)));
+            return Some(Ok(label.replace(front, pending, &stale)));
         }
         if pending.holds_anything() {
             return None;

@@ -1,11 +1,11 @@
 //! The cache as a service handles it: to look at what is stored, to fill it, to forget it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use spillgate_actors::fetch::Fetch;
+use spillgate_actors::messages::Invalidate;
 use url::Url;
 
 use crate::cache::ask::{Ask, CacheMode, Look};
@@ -14,8 +14,7 @@ use crate::cache::now;
 use crate::cache::page::Page;
 use crate::cache::purge::Purge;
 use crate::caching::labels::Label;
-use crate::caching::{CacheWish, terms};
-use crate::engine::Engine;
+use crate::caching::{CacheWish, Caching, Front, terms};
 use crate::response::Response;
 
 /// The cache of one client.
@@ -24,7 +23,7 @@ use crate::response::Response;
 /// what is stored for anybody.
 #[derive(Clone)]
 pub struct CacheHandle {
-    engine: Arc<Engine>,
+    front: Front,
 }
 
 /// How much is stored.
@@ -50,8 +49,8 @@ pub struct CachedAnswer {
 }
 
 impl CacheHandle {
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+    pub(crate) fn new(front: Front) -> Self {
+        Self { front }
     }
 
     /// What is stored for a plain request of an address, however old.
@@ -59,9 +58,9 @@ impl CacheHandle {
         let mode = CacheMode::OnlyIfCached;
         let (ask, terms) = self.ask(url.as_ref(), mode)?;
         let url = ask.url.clone();
-        match self.engine.caching().cache().look_by(&terms.rules, ask) {
+        match self.front.caching.cache().look_by(&terms.rules, ask) {
             Look::Serve(served) | Look::ServeAndRenew(served, _) => {
-                Some(Label::of_hit("force-cache").serve(&self.engine, &url, *served).into())
+                Some(Label::of_hit("force-cache").serve(&self.front, &url, *served).into())
             }
             Look::Send(_) | Look::Nothing => None,
         }
@@ -72,7 +71,7 @@ impl CacheHandle {
     pub fn put(&self, url: impl AsRef<str>, response: impl Into<Response>) -> bool {
         let response: Response = response.into();
         let Some((ask, terms)) = self.ask(url.as_ref(), CacheMode::Reload) else { return false };
-        let cache = self.engine.caching().cache();
+        let cache = self.front.caching.cache();
         let Look::Send(pending) = cache.look_by(&terms.rules, ask) else { return false };
         match cache.arrived(&pending, response.status(), response.headers()) {
             Fate::Keep(kept) => {
@@ -85,20 +84,19 @@ impl CacheHandle {
 
     /// Forgets what is named, and what of it is on its way; says how many answers were stored.
     pub fn invalidate(&self, purge: Purge) -> usize {
-        let cache = self.engine.caching().cache();
-        spelled(purge).into_iter().map(|purge| cache.purge(purge)).sum()
+        self.front.caching.invalidate(purge)
     }
 
     /// How much is stored.
     pub fn size(&self) -> CacheSize {
-        let (pages, bytes) = self.engine.caching().cache().size();
+        let (pages, bytes) = self.front.caching.cache().size();
         CacheSize { pages, bytes }
     }
 
     /// Everything that is stored, as of this moment.
     pub fn export(&self) -> impl Iterator<Item = CachedAnswer> + use<> {
         let (mut answers, now) = (Vec::new(), now());
-        self.engine.caching().cache().visit(&mut |page: &Page| {
+        self.front.caching.cache().visit(&mut |page: &Page| {
             answers.extend(page.variants.iter().map(|stored| CachedAnswer {
                 url: page.url.clone(),
                 status: stored.entry.status,
@@ -111,10 +109,29 @@ impl CacheHandle {
 
     fn ask(&self, url: &str, mode: CacheMode) -> Option<(Ask, terms::Terms)> {
         let mut fetch = Fetch::request(Method::GET, url);
-        self.engine.door().complete(&mut fetch);
+        self.front.door.complete(&mut fetch);
         let wish = CacheWish { mode, ..CacheWish::default() };
-        let (ask, terms) = self.engine.caching().ask_of(&fetch, wish)?;
+        let (ask, terms) = self.front.caching.ask_of(&fetch, wish)?;
         Some((Ask { headers: HeaderMap::new(), ..ask }, terms))
+    }
+}
+
+impl Caching {
+    /// Forgets what is named, however it is spelled.
+    pub(crate) fn invalidate(&self, purge: Purge) -> usize {
+        spelled(purge).into_iter().map(|purge| self.cache().purge(purge)).sum()
+    }
+}
+
+impl From<Invalidate> for Purge {
+    fn from(message: Invalidate) -> Self {
+        match message {
+            Invalidate::Url(url) => Self::Url(url),
+            Invalidate::Prefix(prefix) => Self::Prefix(prefix),
+            Invalidate::Tag(tag) => Self::Tag(tag),
+            Invalidate::Host(host) => Self::Host(host),
+            Invalidate::Everything => Self::Everything,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use url::Url;
 use crate::cache::ask::Pending;
 use crate::cache::fate::Replacement;
 use crate::cache::served::Served;
-use crate::engine::Engine;
+use crate::caching::Front;
 
 /// What is told of an answer beside what the cache says itself.
 pub(super) struct Label {
@@ -74,16 +74,16 @@ impl Label {
     /// Makes an answer of what is stored, in the place of what came, or did not.
     pub(super) fn replace(
         self,
-        engine: &Engine,
+        front: &Front,
         pending: &Pending,
         stored: &Replacement,
     ) -> Response {
         let ask = pending.ask();
-        self.serve(engine, &ask.url, stored.serve(&ask.method, &ask.headers))
+        self.serve(front, &ask.url, stored.serve(&ask.method, &ask.headers))
     }
 
     /// Makes an answer of what is stored.
-    pub(super) fn serve(self, engine: &Engine, url: &Url, served: Served) -> Response {
+    pub(super) fn serve(self, front: &Front, url: &Url, served: Served) -> Response {
         let Served { status, headers, body, cache_status, age, .. } = served;
         let hit = cache_status.from == From::Store;
         let stale = hit && matches!(cache_status.life, Some(Life::Stale(_)));
@@ -94,10 +94,10 @@ impl Label {
         };
         let instead_of = self.instead_of.filter(|_| hit);
         let cache = CacheUse { hit, stale, age, why, instead_of, status: cache_status };
-        let shown: Arc<str> = engine.door().redacted(url).into();
+        let shown: Arc<str> = front.door.redacted(url).into();
         if hit && let Some(host) = HostName::of(url) {
             let hit = CacheHit { at: Instant::now(), host: host.key(), url: shown.clone(), cache };
-            engine.door().tell(JournalEntry::Hit(Arc::new(hit)));
+            front.door.tell(JournalEntry::Hit(Arc::new(hit)));
         }
         let head = Head { status, version: Version::HTTP_11, headers, url: shown };
         let response = Response::new(head, body).cached(cache);

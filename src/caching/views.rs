@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,10 +12,8 @@ use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 
 use crate::cache::ask::{CacheMode, Look};
-use crate::caching::CacheWish;
 use crate::caching::labels::Label;
-use crate::engine::Engine;
-use crate::request::RequestBuilder;
+use crate::caching::{CacheWish, Front};
 use crate::response::Response;
 
 /// An answer, as it can be shown.
@@ -53,14 +50,18 @@ pub struct Views {
 }
 
 enum State {
-    Begun(Box<RequestBuilder>),
+    Begun(Opening),
     Waiting { call: BoxFuture<'static, Result<Response, Error>>, shown: Option<Box<Response>> },
     Ended,
 }
 
+/// What is stored, and the call for what is fresh.
+pub(crate) type Opened = (Option<Response>, BoxFuture<'static, Result<Response, Error>>);
+type Opening = Box<dyn FnOnce() -> Opened + Send>;
+
 impl Views {
-    pub(crate) fn new(request: RequestBuilder) -> Self {
-        Self { state: State::Begun(Box::new(request)), error: None }
+    pub(crate) fn new(open: impl FnOnce() -> Opened + Send + 'static) -> Self {
+        Self { state: State::Begun(Box::new(open)), error: None }
     }
 
     /// Why the fresh answer did not come.
@@ -69,26 +70,18 @@ impl Views {
     }
 
     /// Looks at what is stored; `None` if there is nothing to show of it.
-    fn open(&mut self, mut request: RequestBuilder) -> Option<View> {
-        let stored = request.glance();
+    fn open(&mut self, open: Opening) -> Option<View> {
+        let (stored, call) = open();
         let freshness = stored.as_ref().map(freshness_of);
         match (stored, freshness) {
             (Some(response), Some(Freshness::Fresh)) => {
                 Some(View { response, freshness: Freshness::Fresh, refreshing: false })
             }
             (Some(response), Some(freshness)) => {
-                let call = Box::pin(request.send_anew());
                 self.state = State::Waiting { call, shown: Some(Box::new(response.clone())) };
                 Some(View { response, freshness, refreshing: true })
             }
             (None, _) | (_, None) => {
-                let call: BoxFuture<'static, _> = match request.mode() {
-                    CacheMode::Default | CacheMode::ForceCache => Box::pin(request.send_anew()),
-                    CacheMode::NoStore
-                    | CacheMode::Reload
-                    | CacheMode::NoCache
-                    | CacheMode::OnlyIfCached => Box::pin(request.send()),
-                };
                 self.state = State::Waiting { call, shown: None };
                 None
             }
@@ -103,8 +96,8 @@ impl Stream for Views {
         loop {
             match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
-                State::Begun(request) => {
-                    if let Some(view) = self.open(*request) {
+                State::Begun(open) => {
+                    if let Some(view) = self.open(open) {
                         return Poll::Ready(Some(view));
                     }
                 }
@@ -141,28 +134,30 @@ fn freshness_of(response: &Response) -> Freshness {
 
 /// What is stored for a request and may be shown: stale too, unless it says that it must not be.
 pub(crate) fn glance(
-    engine: &Arc<Engine>,
+    front: &Front,
     fetch: &mut Fetch,
     wish: CacheWish,
 ) -> Option<answer::Response> {
     match wish.mode {
-        CacheMode::Default | CacheMode::ForceCache => {}
-        CacheMode::NoCache | CacheMode::OnlyIfCached => {}
+        CacheMode::Default
+        | CacheMode::ForceCache
+        | CacheMode::NoCache
+        | CacheMode::OnlyIfCached => {}
         CacheMode::NoStore | CacheMode::Reload => return None,
     }
-    engine.door().complete(fetch);
-    let caching = engine.caching();
+    front.door.complete(fetch);
+    let caching = &front.caching;
     let plain = CacheWish { mode: CacheMode::Default, ..wish };
     let (ask, terms) = caching.ask_of(fetch, plain)?;
     let url = ask.url.clone();
     match caching.cache().look_by(&terms.rules, ask) {
         Look::Serve(served) | Look::ServeAndRenew(served, _) => {
-            Some(Label::of_hit("watch").serve(engine, &url, *served))
+            Some(Label::of_hit("watch").serve(front, &url, *served))
         }
         Look::Nothing => None,
         Look::Send(pending) => {
             let stored = caching.cache().anything(&pending)?;
-            Some(Label::of_hit("watch").replace(engine, &pending, &stored))
+            Some(Label::of_hit("watch").replace(front, &pending, &stored))
         }
     }
 }

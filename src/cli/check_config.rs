@@ -10,6 +10,7 @@ use crate::cli::chaos;
 use crate::cli::explained::explained;
 use crate::cli::failure::Failure;
 use crate::cli::paper::print;
+use crate::cli::shown::shown;
 use crate::cli::values::method;
 use crate::config::Config;
 use crate::config::pattern::HostName;
@@ -44,6 +45,20 @@ pub(crate) struct ConfigArgs {
 enum ConfigCommand {
     /// Prints a commented file with every setting at its default
     Init,
+    /// Prints the settings that are in effect, as a file that would say the same
+    Show(ShowArgs),
+}
+
+/// What `config show` is told.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  spillgate config show spillgate.toml --origin")]
+struct ShowArgs {
+    /// Configuration file (TOML); without one, the defaults and the environment
+    #[arg(value_name = "FILE", env = "SPILLGATE_CONFIG")]
+    file: Option<PathBuf>,
+    /// Print beside each setting who says it: a line, a variable, or nobody
+    #[arg(long, env = "SPILLGATE_ORIGIN", value_parser = clap::builder::FalseyValueParser::new())]
+    origin: bool,
 }
 
 /// Runs `check-config`.
@@ -54,14 +69,20 @@ pub(crate) fn check(args: &CheckArgs) -> ExitCode {
 
 /// Runs `config`.
 pub(crate) fn config(args: &ConfigArgs) -> ExitCode {
-    match args.command {
-        ConfigCommand::Init => print(Config::sample().as_bytes()).code(),
-    }
+    let text = match &args.command {
+        ConfigCommand::Init => Ok(Config::sample().to_owned()),
+        ConfigCommand::Show(args) => read(args.file.as_ref()).map(|c| shown(&c, args.origin)),
+    };
+    text.map_or_else(|failure| failure.tell(), |text| print(text.as_bytes())).code()
+}
+
+fn read(file: Option<&PathBuf>) -> Result<Config, Failure> {
+    let config = file.map_or_else(|| Ok(Config::default()), Config::load)?;
+    Ok(config.with_environment()?)
 }
 
 fn checked(args: &CheckArgs) -> Result<String, Failure> {
-    let file = args.file.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
-    let config = file.with_environment()?;
+    let config = read(args.file.as_ref())?;
     chaos::warn_if_inert(&config);
     let Some(text) = &args.explain else {
         let name = args.file.as_ref().map_or_else(

@@ -14,6 +14,7 @@ mod paper;
 mod request;
 mod serve;
 mod setup;
+mod shown;
 mod signals;
 mod simulate;
 mod told;
@@ -46,6 +47,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Runs an upstream that fails on request, to try any client against
     Drill(drill::DrillArgs),
+    /// Tries policies in modelled worlds, in virtual time
+    #[command(after_help = "Example:\n  spillgate simulate all --seeds 10 --out report")]
+    Simulate(simulate::SimulateArgs),
     /// Checks a configuration, and says what it means for a URL
     CheckConfig(check_config::CheckArgs),
     /// Helps to write a configuration
@@ -54,9 +58,6 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Prints a manual page
     Man(manual::ManArgs),
-    /// Tries policies in modelled worlds, in virtual time
-    #[command(after_help = "Example:\n  spillgate simulate all --seeds 10 --out report")]
-    Simulate(simulate::SimulateArgs),
 }
 
 /// Runs the command that the process's arguments name.

@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use http::Method;
 use serde::Deserialize;
 use spillgate_core::cache::rules::SetCookie;
 
-use super::Config;
 use super::layer::put;
-use super::pattern::HostName;
-use super::section;
 use super::settings::{CacheKind, CacheSettings};
 use super::value::{ByteSize, HeaderText, Scalar, Span};
 use crate::cache::key::Identity;
@@ -101,32 +97,6 @@ impl HostCacheShape {
         let Self { mode, stale_if_error, stale_while_revalidate, negative, failures } = self;
         let spans = [stale_if_error, stale_while_revalidate, negative];
         mode.is_some() || failures.is_some() || spans.iter().any(|span| span.is_some())
-    }
-}
-
-impl Config {
-    /// What the cache does for one call: as its host has it, changed by the narrowest route.
-    pub fn cache_of(
-        &self,
-        host: &HostName,
-        method: &Method,
-        path: &str,
-        route: Option<&str>,
-    ) -> CacheSettings {
-        let mut cache = self.cache.clone();
-        let of_file = section::find(&self.file_hosts, host);
-        let sections = [of_file, section::find(&self.code_hosts, host)];
-        sections.into_iter().flatten().for_each(|section| section.apply_cache(&mut cache));
-        if let Some(route) = of_file.and_then(|section| section.route(method, path, route)) {
-            route.apply_cache(&mut cache);
-        }
-        cache
-    }
-
-    /// Whether any host or route differs in what the cache does.
-    pub(crate) fn differs_in_cache(&self) -> bool {
-        let mut sections = self.file_hosts.iter().chain(&self.code_hosts);
-        sections.any(section::HostSection::differs_in_cache)
     }
 }
 

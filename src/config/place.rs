@@ -58,6 +58,17 @@ impl Places {
         }
     }
 
+    /// The variable or the line that says a setting, such as `defaults.retry.base`.
+    pub(super) fn origin(&self, setting: &str) -> Option<String> {
+        let is_of = |name: &str| name.strip_prefix(setting).is_some_and(is_key_or_below);
+        if let Some((_, variable)) = self.variables.iter().find(|(name, _)| is_of(name)) {
+            return Some(variable.clone());
+        }
+        let source = self.source.as_ref()?;
+        let steps: Vec<Step<'_>> = setting.split('.').map(Step::Key).collect();
+        Some(format!("{}:{}", source.name(), source.line_of(&steps)?))
+    }
+
     /// A problem whose text carries its expectation.
     pub(super) fn told(&self, scope: &Scope, setting: &str, text: &str) -> Problem {
         let (text, hint) = text.split_once(super::value::HINT).unwrap_or((text, ""));
@@ -137,6 +148,11 @@ impl Scope {
             }
         }
     }
+}
+
+/// Whether this follows the whole name of a setting.
+fn is_key_or_below(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('.')
 }
 
 /// The setting, and those that may be to blame for a contradiction with it.

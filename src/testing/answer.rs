@@ -83,7 +83,7 @@ impl Reaction {
             Fault::Problem { code } => problem(*code, exchange.parts.uri.path()),
             Fault::Inquiry(_) | Fault::Scenario { .. } => index(),
         };
-        Self::Answer(Box::new(answer))
+        Self::Answer(Box::new(answer.with_asked(exchange.parts.uri.query())))
     }
 }
 
@@ -104,6 +104,18 @@ impl Answer {
 
     pub(super) fn error(status: StatusCode, text: &str) -> Self {
         Self::json(status, &json!({ "error": text }))
+    }
+
+    /// Adds the headers that the query asks for, each as `header=Name:Value`.
+    fn with_asked(mut self, query: Option<&str>) -> Self {
+        let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        for (_, line) in pairs.filter(|(key, _)| key == "header") {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.trim().parse()) {
+                self.headers.append(name, value);
+            }
+        }
+        self
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

@@ -91,7 +91,8 @@ impl Connects {
 
     /// Whether there were many, told once.
     pub(super) fn are_many(&self) -> bool {
-        self.are_many.swap(false, Ordering::AcqRel)
+        // Asked for each exchange: a look shares what a swap would take for itself.
+        self.are_many.load(Ordering::Relaxed) && self.are_many.swap(false, Ordering::AcqRel)
     }
 }
 

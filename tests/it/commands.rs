@@ -176,6 +176,8 @@ fn pages_completions_and_samples_are_printed() {
         (vec!["man"], ".TH spillgate 1"),
         (vec!["man", "fetch"], "Exit codes"),
         (vec!["config", "init"], "[defaults]"),
+        (vec!["config", "show"], "failure_rate = 0.5"),
+        (vec!["config", "show", "--origin"], "# built-in"),
         (vec!["check-config"], "fine"),
         (vec!["check-config", "--explain", "https://h/"], "retry.max_attempts     4"),
     ] {

@@ -175,3 +175,18 @@ async fn routes_of_one_host_break_apart() {
 
 /// Longer than any of these tests.
 const LONG: Duration = Duration::from_secs(50);
+
+#[tokio::test]
+async fn scope_that_is_named_after_a_host_is_that_hosts_whoever_comes_first() {
+    let (client, host, other) = (guarded(Duration::from_secs(60)), drill(), drill());
+    for n in 0..3 {
+        let url = other.url(&format!("/status/503?key={n}"));
+        drop(client.get(url).no_retry().scope(scope_of(&host)).send().await);
+    }
+    for n in 0..2 {
+        drop(client.get(host.url(&format!("/status/503?key={n}"))).no_retry().send().await);
+    }
+    let scope = scope_of(&host);
+    eventually("it opens", || client.breakers().state(&scope) == BreakerState::Open).await;
+    assert_eq!((host.hits(), other.hits()), (2, 3));
+}

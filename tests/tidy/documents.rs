@@ -32,7 +32,8 @@ pub(crate) fn messages() -> Vec<String> {
     let mut derives = false;
     for line in code.lines() {
         derives |= line.starts_with("#[derive(") && line.contains("Message");
-        let declared = line.split("struct ").nth(1).filter(|_| derives && !line.starts_with("//"));
+        let declared = ["struct ", "enum "].iter().find_map(|kind| line.split(kind).nth(1));
+        let declared = declared.filter(|_| derives && !line.starts_with("//"));
         if let Some(declared) = declared {
             let name = declared.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
             wanted.insert(name.to_owned());
@@ -101,9 +102,7 @@ fn settings() -> BTreeMap<&'static str, Value> {
     let Config { defaults, limits, calls, .. } = Config::default();
     let (retry, breaker) = (&defaults.retry, &defaults.breaker);
     let preset = BreakerOptions::default();
-    let transport = TransportOptions::default();
-    let telemetry = TelemetryOptions::default();
-    let hedge = HedgeOptions::default();
+    let (transport, telemetry) = (TransportOptions::default(), TelemetryOptions::default());
     BTreeMap::from([
         ("deadline", defaults.deadline.into()),
         ("redirects", calls.redirects_max.into()),
@@ -136,9 +135,6 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("consecutive.reset_jitter", preset.reset_jitter.into()),
         ("consecutive.success_threshold", preset.success_threshold.into()),
         ("consecutive.ramp", preset.ramp.into()),
-        ("hedge.budget", hedge.ratio.into()),
-        ("hedge.busy_max", hedge.busy_max.into()),
-        ("hedge.cap", hedge.cap.into()),
         ("limits.floor", defaults.limit.floor.into()),
         ("limits.per_host", defaults.concurrency.into()),
         ("limits.global", limits.global.into()),
@@ -155,6 +151,22 @@ fn settings() -> BTreeMap<&'static str, Value> {
         ("telemetry.export_queue_max", telemetry.export_queue_max.into()),
         ("telemetry.shutdown_timeout", telemetry.shutdown_timeout.into()),
     ])
+    .into_iter()
+    .chain(of_cache_and_hedge())
+    .collect()
+}
+
+fn of_cache_and_hedge() -> [(&'static str, Value); 7] {
+    let (cache, hedge) = (Config::default().cache, HedgeOptions::default());
+    [
+        ("cache.max_bytes", cache.max_bytes.into()),
+        ("cache.stale_if_error", cache.stale_if_error.into()),
+        ("cache.stale_while_revalidate", cache.stale_while_revalidate.into()),
+        ("cache.negative", cache.negative.into()),
+        ("hedge.budget", hedge.ratio.into()),
+        ("hedge.busy_max", hedge.busy_max.into()),
+        ("hedge.cap", hedge.cap.into()),
+    ]
 }
 
 /// The numbers that are fixed in the code, as `file NAME`.

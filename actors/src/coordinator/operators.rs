@@ -21,8 +21,8 @@ use crate::error::Error;
 use crate::fetch::Fetch;
 use crate::hostname::HostName;
 use crate::messages::{
-    Cancel, Drain, Drained, ForceOpen, Halt, Inspect, NewPolicy, Operate, Reload, Reply, Reset,
-    Stop,
+    Cancel, Drain, Drained, ForceOpen, Halt, Inspect, Invalidate, NewPolicy, Operate, Reload,
+    Reply, Reset, Stop,
 };
 use crate::order::Delivery;
 use crate::record::JournalEntry;
@@ -98,6 +98,14 @@ impl Handler<ForceOpen> for Coordinator {
     fn handle(&mut self, ForceOpen { scope, duration }: ForceOpen, ctx: &mut Self::Context) {
         let until = duration.and_then(|duration| Instant::now().checked_add(duration));
         self.operate(ctx, Operate { scope, order: Order::ForceOpen(until), done: None });
+    }
+}
+
+impl Handler<Invalidate> for Coordinator {
+    type Result = usize;
+
+    fn handle(&mut self, what: Invalidate, _: &mut Self::Context) -> usize {
+        self.seams.forget.as_ref().map_or(0, |forget| forget(what))
     }
 }
 

@@ -53,13 +53,14 @@ impl Work {
 
     fn follow(&mut self, now: Instant, next: Next, seams: &Seams) -> Option<(HostName, Target)> {
         let host = HostName::of(&next.url)?;
+        let lane = host.key();
         if host != self.order.host {
             self.breaker = None;
         }
         if host != self.order.host || self.target.class.is_some() {
             // What the caller said of its scope was said of the first host.
             let (method, path) = (&next.method, next.url.path());
-            self.target = route_class::target(&seams.registry, host.key(), method, path);
+            self.target = route_class::target(&seams.registry, lane.clone(), method, path);
         }
         let body = match next.body {
             NextBody::Kept => self.order.body.clone(),
@@ -68,7 +69,7 @@ impl Work {
                 Payload::Empty
             }
         };
-        self.note(now, None, NoteKind::Redirected { host: host.key() });
+        self.note(now, None, NoteKind::Redirected { host: lane.clone() });
         let order = Order {
             method: next.method,
             safe_url: (seams.redact)(&next.url).into(),
@@ -76,6 +77,7 @@ impl Work {
             headers: next.headers,
             body,
             host: host.clone(),
+            lane,
             ..Order::clone(&self.order)
         };
         self.order = Arc::new(order);

@@ -40,12 +40,7 @@ impl Coordinator {
         }
         self.make_room(target)?;
         if !has_lane {
-            let policy = self.seams.plan.load().host(name);
-            let slots_max = policy.concurrency;
-            self.seams.registry.add_host(&target.lane);
-            self.make_host(ctx, &target.lane, Some(name.clone()), policy);
-            self.machine
-                .handle(Instant::now(), Input::Lane { lane: target.lane.clone(), slots_max });
+            self.make_lane(ctx, &target.lane, name);
         }
         if !self.hosts.contains_key(&target.keeper) {
             self.make_keeper(ctx, &target.keeper);
@@ -74,7 +69,19 @@ impl Coordinator {
         caller.refuse(no_room.error(), &record);
     }
 
+    fn make_lane(&mut self, ctx: &mut Context<Self>, lane: &HostKey, name: &HostName) {
+        let policy = self.seams.plan.load().host(name);
+        let slots_max = policy.concurrency;
+        self.seams.registry.add_host(lane);
+        self.make_host(ctx, lane, Some(name.clone()), policy);
+        self.machine.handle(Instant::now(), Input::Lane { lane: lane.clone(), slots_max });
+    }
+
     fn make_keeper(&mut self, ctx: &mut Context<Self>, keeper: &HostKey) {
+        if let Some(name) = HostName::parse(keeper).filter(|name| name.key() == *keeper) {
+            // What is named after a host is that host's, which may be called later.
+            return self.make_lane(ctx, keeper, &name);
+        }
         // It lends no slots: those of the hosts that its calls go to are counted in their lanes.
         let policy = self.seams.plan.load().shared_scope();
         self.make_host(ctx, keeper, None, policy);

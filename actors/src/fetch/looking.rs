@@ -15,7 +15,7 @@ impl Fetch {
 
     /// Where it goes; `None` if that cannot be read.
     pub fn url(&self) -> Option<&Url> {
-        self.url.as_ref().ok()
+        self.url.as_ref().ok()?.as_ref()
     }
 
     /// The headers so far.

@@ -32,15 +32,19 @@ impl Host {
         self.seams.journal.write(JournalEntry::Breaker(event));
     }
 
-    /// Publishes how a scope stands, and with the host's own all its routes: an order that opens it
-    /// opens them.
+    /// Publishes how a scope stands, and with the host's own all its routes that are known or held by
+    /// it: an order that opens the host opens them.
     pub(super) fn publish_scope(&self, scope: &ScopeKey) {
         let (now, scopes) = (Instant::now(), self.machine.scopes());
+        let registry = &self.seams.registry;
         let state = scopes.breaker(scope).map_or(BreakerState::Closed, Breaker::state);
-        let all = scopes.iter().map(|breaker| (breaker.scope(), breaker.state()));
-        let with_it = all.filter(|(one, _)| *scope == self.key && *one != scope);
-        for (one, state) in with_it.chain([(scope, state)]) {
-            self.seams.registry.publish(one, &self.key, state, self.machine.stance(now, one));
+        registry.publish(scope, &self.key, state, self.machine.stance(now, scope));
+        let all = scopes.iter().filter(|_| *scope == self.key);
+        for breaker in all.filter(|breaker| breaker.scope() != scope) {
+            let (one, stance) = (breaker.scope(), self.machine.stance(now, breaker.scope()));
+            if stance != Stance::Admitting || registry.scope(one).is_some() {
+                registry.publish(one, &self.key, breaker.state(), stance);
+            }
         }
     }
 

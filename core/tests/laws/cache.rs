@@ -15,7 +15,7 @@ use spillgate_core::cache::storing::{Answered, Entry, Unstorable, judge};
 use spillgate_core::cache::using::{Use, decide, instead_of_error};
 use spillgate_core::cache::{targeted, updating, vary};
 
-use crate::{ARITHMETIC, HISTORIES, cases};
+use crate::{ARITHMETIC, HISTORIES, cases, fuzzed};
 
 /// A header of bytes that may not be text.
 #[derive(Debug, Clone, Default)]
@@ -333,6 +333,19 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(HISTORIES))]
+
+    /// What is fuzzed holds for bytes near to what the parsers read.
+    #[test]
+    fn fuzz_targets_hold(bytes in line(), any in prop::collection::vec(any::<u8>(), 0..40)) {
+        for bytes in [&bytes, &any] {
+            fuzzed::date(bytes);
+            fuzzed::directives(bytes);
+            fuzzed::targeted(bytes);
+            fuzzed::vary(bytes);
+            fuzzed::ranges(bytes);
+            fuzzed::cache_status(bytes);
+        }
+    }
 
     /// Nothing in any header makes any rule panic, and what is decided holds together.
     #[test]

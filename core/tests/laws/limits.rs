@@ -84,9 +84,8 @@ proptest! {
     ) {
         let lanes: [HostKey; 3] = ["a".into(), "b".into(), "c".into()];
         let (mut device, mut now) = (Device::default(), Instant::now());
-        let mut dark: BTreeSet<usize> = BTreeSet::new();
+        let (mut dark, mut probe) = (BTreeSet::<usize>::new(), None::<(AttemptId, usize)>);
         let mut offline: Option<(Instant, Duration, Instant)> = None;
-        let mut probe: Option<(AttemptId, usize)> = None;
         for (n, (delay_ms, what, lane)) in (1_u32..).zip(steps) {
             now += Duration::from_millis(delay_ms);
             let id = AttemptId { flight: FlightId(1), n };
@@ -134,9 +133,8 @@ proptest! {
                 }
                 _ => {}
             }
-            let is_dark = (0..3).filter(|lane| device.is_dark(&lanes[*lane]));
-            prop_assert_eq!(is_dark.collect::<BTreeSet<_>>(), dark.clone());
-            prop_assert_eq!(device.dark().count(), dark.len());
+            let is_dark: BTreeSet<_> = (0..3).filter(|n| device.is_dark(&lanes[*n])).collect();
+            prop_assert_eq!((is_dark, device.dark().count()), (dark.clone(), dark.len()));
             prop_assert_eq!(device.is_offline(), offline.is_some());
             let lasting = offline.map(|(since, ..)| since + Duration::from_secs(2));
             prop_assert_eq!(device.is_lasting(now), lasting.is_some_and(|from| from <= now));

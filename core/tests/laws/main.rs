@@ -14,6 +14,7 @@
 mod breaker;
 mod cache;
 mod flights;
+mod fuzzed;
 mod learning;
 mod limits;
 mod measures;

@@ -66,8 +66,9 @@ const LONG: &str = "\
 Rows:
   One JSON object for each URL, written as it ends: index, url, method, status, outcome (ok, error,
   rejected, cancelled), error_kind, class, attempts, cache, coalesced, bytes, file, trace_id, ms
-  {queue, dns, connect, tls, write, wait, read, total}, error. `index` is the line of the input from
-  0, or the place among the arguments. Statuses of 400 and above are errors of kind http_status.
+  {queue, backoff, dns, connect, tls, write, wait, read, total}, error, and with --explain decisions.
+  `index` is the line of the input from 0, or the place among the arguments. Statuses of 400 and
+  above are errors of kind http_status.
 
 Files:
   A body is streamed to FILE.part, which is renamed when it is whole. Names come from the last

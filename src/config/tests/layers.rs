@@ -10,6 +10,7 @@ use spillgate_core::policy::{RetryOptions, Timeouts};
 
 use super::*;
 use crate::config::breaker::BreakerShape;
+use crate::config::caching::CacheShape;
 use crate::config::hedge::HedgeShape;
 use crate::config::limiting::LimitsShape;
 use crate::config::shape::{RetryShape, TimeoutsShape};
@@ -37,11 +38,12 @@ fn sample_names_every_key_and_its_disabled_lines_are_valid() {
         explain::keys_of::<LimitsShape>(),
         explain::keys_of::<TelemetryShape>(),
         explain::keys_of::<HedgeShape>(),
+        explain::keys_of::<CacheShape>(),
     ];
     for key in lists.iter().flatten() {
         assert!(Config::sample().contains(key), "{key}");
     }
-    assert_eq!(lists.map(|list| list.len()), [11, 3, 10, 21, 9, 4, 4]);
+    assert_eq!(lists.map(|list| list.len()), [11, 3, 10, 21, 9, 4, 4, 9]);
     let enable = |line: &str| match line.strip_prefix('#') {
         Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
         Some(_) | None => line.to_owned(),

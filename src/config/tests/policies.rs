@@ -209,3 +209,37 @@ fn changed(change: fn(&mut HostPolicy)) -> HostPolicy {
     change(&mut policy);
     policy
 }
+
+#[test]
+fn cache_differs_by_host_and_route() {
+    let config = read(
+        "[defaults]\ncache = { max_bytes = \"1MiB\", targeted = [\"CDN-Cache-Control\"], failures = \"2s\" }\n\
+         [[host]]\nmatch = \"a.example\"\ncache = { stale_if_error = \"30s\" }\n\
+         [[host.route]]\nmatch = \"/cart\"\ncache = { mode = \"off\" }\n",
+    );
+    assert!(config.differs_in_cache());
+    let of = |name: &str, path: &str| config.cache_of(&host(name), &Method::GET, path, None);
+    assert_eq!(of("b.example", "/cart"), config.cache);
+    assert_eq!((config.cache.max_bytes, config.cache.failures), (1 << 20, Some(seconds(2))));
+    assert_eq!(config.cache.targeted, ["cdn-cache-control"]);
+    assert_eq!(of("a.example", "/").stale_if_error, seconds(30));
+    assert_eq!(of("a.example", "/cart").mode, settings::CacheKind::Off);
+    assert!(!Config::default().differs_in_cache());
+}
+
+#[test]
+fn cache_says_what_it_expected() {
+    for (text, expected) in [
+        ("cache = { mode = \"of\" }", "shared"),
+        ("cache = { failures = \"20s\" }", "expected \"off\" or \"1s\" to \"10s\""),
+        ("cache = { failures = 2 }", "expected \"off\" or a text"),
+        ("cache = { max_byte = \"1MiB\" }", "max_bytes"),
+        ("cache = { stale_if_error = 30 }", "write \"30s\""),
+    ] {
+        let told = Config::from_toml(&format!("[defaults]\n{text}\n"), "a.toml").unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains(expected) && told.contains('^'), "{told}");
+    }
+    let of_host = "[[host]]\nmatch = \"a\"\ncache = { max_bytes = \"1MiB\" }\n";
+    assert!(Config::from_toml(of_host, "a.toml").is_err());
+}

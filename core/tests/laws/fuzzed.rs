@@ -1,0 +1,77 @@
+//! What the fuzz targets run, so that each law of theirs holds without a fuzzer as well: the bodies
+//! stand here once, and `fuzz/fuzz_targets` includes this file.
+
+use std::time::Duration;
+
+use spillgate_core::cache::date::Wall;
+use spillgate_core::cache::directives::{Directives, Wishes};
+use spillgate_core::cache::fields::Fields;
+use spillgate_core::cache::ranges::{Part, wanted};
+use spillgate_core::cache::status::{CacheStatus, From, Life, Why};
+use spillgate_core::cache::{targeted, vary};
+
+/// One field of any name, whose lines are what stands between line feeds.
+struct Lines<'a>(&'a [u8]);
+
+impl Fields for Lines<'_> {
+    fn lines<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.split(|byte| *byte == b'\n')
+    }
+}
+
+/// A date that is read can be written and read again.
+pub(crate) fn date(bytes: &[u8]) {
+    let now = Wall::from_secs(1_795_348_800);
+    if let Some(date) = Wall::parse(bytes, now) {
+        assert_eq!(Wall::parse(date.to_string().as_bytes(), now), Some(date));
+    }
+}
+
+/// Directives are the same in any case.
+pub(crate) fn directives(bytes: &[u8]) {
+    let said = Directives::read(Lines(bytes).lines(""));
+    let upper = bytes.to_ascii_uppercase();
+    assert_eq!(said, Directives::read(Lines(&upper).lines("")));
+    assert_eq!(Wishes::read(&Lines(bytes)), Wishes::read(&Lines(&upper)));
+}
+
+/// A targeted field that reads well is not undone by an unknown member before it.
+pub(crate) fn targeted(bytes: &[u8]) {
+    let Some(said) = targeted::read([bytes].into_iter()) else { return };
+    assert_eq!(targeted::read([&b"unknown-1"[..], bytes].into_iter()), Some(said));
+}
+
+/// A request is the same as itself, and not the same as one that says nothing.
+pub(crate) fn vary(bytes: &[u8]) {
+    struct Nothing;
+    impl Fields for Nothing {
+        fn lines<'a>(&'a self, _: &'a str) -> impl Iterator<Item = &'a [u8]> {
+            std::iter::empty()
+        }
+    }
+    let Some(names) = vary::selecting(&Lines(bytes)) else { return };
+    let key = vary::selection(&names, &Lines(bytes));
+    assert_eq!(key, vary::selection(&names, &Lines(bytes)));
+    assert!(names.is_empty() || key != vary::selection(&names, &Nothing));
+}
+
+/// A part lies within what there is.
+pub(crate) fn ranges(bytes: &[u8]) {
+    let length = bytes.first().map_or(0, |byte| u64::from(*byte));
+    if let Part::Bytes { first, last } = wanted(&Lines(bytes), &Lines(b""), length) {
+        assert!(first <= last && last < length);
+    }
+}
+
+/// A status reads as a structured field, whatever the numbers.
+pub(crate) fn cache_status(bytes: &[u8]) {
+    let mut eight = [0; 8];
+    eight.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let seconds = Duration::from_secs(u64::from_le_bytes(eight));
+    for from in [From::Store, From::Origin(Why::UriMiss)] {
+        for life in [Life::Left(seconds), Life::Stale(seconds)] {
+            let status = CacheStatus { from, ..CacheStatus::hit(life) };
+            assert!(targeted::read([status.to_string().as_bytes()].into_iter()).is_some());
+        }
+    }
+}
