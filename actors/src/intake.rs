@@ -37,8 +37,7 @@ pub(crate) fn prepare(
     let kept_max = fetch.wishes.replay_max.unwrap_or(REPLAY_MAX);
     let (body, once) = split(std::mem::take(&mut fetch.body), kept_max);
     let (target, route) = target_of(seams, &fetch, (&host, url.path()), &plan);
-    let timeouts = timeouts_of(&fetch, &plan);
-    let (wishes, named) = (&fetch.wishes, fetch.wishes.scope.is_some());
+    let (wishes, timeouts) = (&fetch.wishes, timeouts_of(&fetch, &plan));
     let mut spec = CallSpec {
         ticket: fetch.ticket,
         target: target.clone(),
@@ -88,8 +87,8 @@ pub(crate) fn prepare(
         interim: fetch.interim,
     };
     // A scope that the caller named is not the route's, whose options are meant for its own.
-    let breaker = plan.route.filter(|_| !named).and_then(|(_, breaker)| breaker);
-    Ok(Prepared { spec, order, once, origin, breaker })
+    let own = plan.route.filter(|_| fetch.wishes.scope.is_none());
+    Ok(Prepared { spec, order, once, origin, breaker: own.and_then(|(_, breaker)| breaker) })
 }
 
 /// Where the call goes, with the headers that follow from it and from the client.

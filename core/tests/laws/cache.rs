@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use spillgate_core::cache::date::Wall;
 use spillgate_core::cache::directives::{Directives, Wishes};
-use spillgate_core::cache::fields::{Fields, members};
+use spillgate_core::cache::fields::Fields;
 use spillgate_core::cache::freshness::{Exchange, Said};
 use spillgate_core::cache::ranges::{Part, wanted};
 use spillgate_core::cache::rules::{Mode, Rules, SetCookie};
@@ -392,11 +392,4 @@ fn pieces(line: &[u8], exact: bool) -> Vec<Vec<u8>> {
         }
     }
     pieces.iter().map(|piece| piece.trim_ascii().to_vec()).collect()
-}
-
-/// Members are what stands between commas: nothing is lost but blanks and commas.
-#[test]
-fn members_lose_only_blanks_and_commas() {
-    let found: Vec<&[u8]> = members(b" a ,, \"b , c\" ,d").collect();
-    assert_eq!(found, [&b"a"[..], b"\"b , c\"", b"d"]);
 }
