@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::coordinator::Coordinator;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::error::Error;
@@ -123,7 +122,11 @@ impl Client {
     }
 
     /// Sends a message's request and waits for the head of its answer.
-    pub(crate) async fn stream(&self, fetch: Fetch) -> Result<StreamingResponse, Error> {
+    #[cfg(feature = "sidecar")]
+    pub(crate) async fn stream(
+        &self,
+        fetch: Fetch,
+    ) -> Result<spillgate_actors::answer::StreamingResponse, Error> {
         self.engine.door().send_streaming(fetch).await
     }
 

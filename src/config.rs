@@ -250,11 +250,13 @@ impl Config {
     }
 
     /// Who says a setting of all hosts, such as `defaults.retry.base`: a variable, or a line.
+    #[cfg(feature = "cli")]
     pub(crate) fn origin(&self, setting: &str) -> Option<String> {
         self.places.origin(setting)
     }
 
     /// What the file says of single hosts and of faults, as TOML.
+    #[cfg(feature = "cli")]
     pub(crate) fn sections(&self) -> Option<String> {
         let source = self.places.source.as_ref()?;
         let mut tables: toml::Table = toml::from_str(source.text()).ok()?;

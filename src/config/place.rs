@@ -59,6 +59,7 @@ impl Places {
     }
 
     /// The variable or the line that says a setting, such as `defaults.retry.base`.
+    #[cfg(feature = "cli")]
     pub(super) fn origin(&self, setting: &str) -> Option<String> {
         let is_of = |name: &str| name.strip_prefix(setting).is_some_and(is_key_or_below);
         if let Some((_, variable)) = self.variables.iter().find(|(name, _)| is_of(name)) {
@@ -151,6 +152,7 @@ impl Scope {
 }
 
 /// Whether this follows the whole name of a setting.
+#[cfg(feature = "cli")]
 fn is_key_or_below(rest: &str) -> bool {
     rest.is_empty() || rest.starts_with('.')
 }
