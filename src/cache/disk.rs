@@ -3,7 +3,7 @@
 //! A thread writes what has changed, in batches that are whole or not there; until then changes are
 //! read from memory. Which pages there are, how large and how lately used, is known in memory, so a
 //! miss costs no disk. Hot pages are served from memory as in a
-//! [`MemoryStore`](crate::cache::memory::MemoryStore).
+//! [`MemoryStore`].
 //!
 //! A page is written as one: an address with many large variants costs their sum on each change.
 
