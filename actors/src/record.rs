@@ -13,7 +13,7 @@ use spillgate_core::event::BreakerEvent;
 use spillgate_core::verdict::{Finality, Grounds};
 
 use crate::cache_use::CacheHit;
-use crate::course::{Admission, Note, NoteKind, Role, Settlement};
+use crate::course::{Admission, Note, NoteKind, Role, Settlement, Standing};
 use crate::phases::{Phase, PhaseSpan};
 use crate::transport::Connection;
 
@@ -269,15 +269,7 @@ impl CallRecord {
 
     /// The flight's last known budget, in tokens; `None` if no host was asked.
     pub fn budget_left(&self) -> Option<f64> {
-        let of_notes = self.notes.iter().filter_map(|note| match &note.what {
-            NoteKind::Refused { standing, .. } => Some((note.at, standing.tokens)),
-            NoteKind::Hedged { .. }
-            | NoteKind::Outrun
-            | NoteKind::Redirected { .. }
-            | NoteKind::Ranked { .. }
-            | NoteKind::Queued { .. }
-            | NoteKind::Shared { .. } => None,
-        });
+        let of_notes = self.refused().map(|(at, standing)| (at, standing.tokens));
         let of_attempts = self.attempts.iter().flat_map(|attempt| {
             let admitted = attempt.admission.map(|admission| (attempt.began, admission.tokens));
             let settled = attempt.settlement.map(|settled| (attempt.ended, settled.tokens));
@@ -288,20 +280,25 @@ impl CallRecord {
 
     /// The breaker's epoch as the latest attempt was admitted or refused.
     pub fn generation(&self) -> Option<Generation> {
-        let of_notes = self.notes.iter().filter_map(|note| match &note.what {
-            NoteKind::Refused { standing, .. } => Some((note.at, standing.generation?)),
+        let of_notes = self.refused().filter_map(|(at, standing)| Some((at, standing.generation?)));
+        let of_attempts = self.attempts.iter().filter_map(|attempt| {
+            let generation = attempt.admission?.generation?;
+            Some((attempt.began, generation))
+        });
+        of_notes.chain(of_attempts).max_by_key(|(at, _)| *at).map(|(_, generation)| generation)
+    }
+
+    /// When a host refused the flight, and how it stood then.
+    fn refused(&self) -> impl Iterator<Item = (Instant, &Standing)> {
+        self.notes.iter().filter_map(|note| match &note.what {
+            NoteKind::Refused { standing, .. } => Some((note.at, standing)),
             NoteKind::Hedged { .. }
             | NoteKind::Outrun
             | NoteKind::Redirected { .. }
             | NoteKind::Ranked { .. }
             | NoteKind::Queued { .. }
             | NoteKind::Shared { .. } => None,
-        });
-        let of_attempts = self.attempts.iter().filter_map(|attempt| {
-            let generation = attempt.admission?.generation?;
-            Some((attempt.began, generation))
-        });
-        of_notes.chain(of_attempts).max_by_key(|(at, _)| *at).map(|(_, generation)| generation)
+        })
     }
 
     /// Whether nothing was decided that its spans do not show: sent once, answered once.

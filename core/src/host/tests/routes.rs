@@ -126,14 +126,7 @@ fn breaker_that_somebody_configured_for_a_route_stays() {
 fn attempt_that_was_under_way_at_the_split_moves_neither_breaker() {
     let mut bench = Bench::new(HostPolicy { concurrency: 50, ..learning() });
     (0..30).for_each(|_| assert!(bench.route("/b", true)));
-    let late: Vec<AttemptId> = (0..30)
-        .map(|_| {
-            let offer = bench.unnamed("/dead");
-            let attempt = offer.attempt;
-            bench.send(offer).expect("it passes");
-            attempt
-        })
-        .collect();
+    let late: Vec<AttemptId> = (0..30).map(|_| begin(&mut bench, "/dead")).collect();
     for attempt in late {
         bench.settle(attempt, status(503));
     }
@@ -157,14 +150,7 @@ fn attempt_of_a_route_that_was_split_off_meanwhile_is_under_way_at_the_host_no_m
     policy.breaker.slow = Some(SlowCalls { limit, rate: 0.5, counted: SlowCount::InFlight });
     let mut bench = Bench::new(policy);
     (0..5).for_each(|_| assert!(bench.route("/b", true)));
-    let attempts: Vec<AttemptId> = (0..40)
-        .map(|_| {
-            let offer = bench.unnamed("/dead");
-            let attempt = offer.attempt;
-            bench.send(offer).expect("it passes");
-            attempt
-        })
-        .collect();
+    let attempts: Vec<AttemptId> = (0..40).map(|_| begin(&mut bench, "/dead")).collect();
     for attempt in attempts {
         bench.settle(attempt, status(503));
     }
@@ -210,4 +196,12 @@ impl Bench {
 
 fn learning() -> HostPolicy {
     HostPolicy { breaker: BreakerOptions::standard(), ..super::policy() }
+}
+
+/// Sends a call that names no route, and leaves it under way.
+fn begin(bench: &mut Bench, path: &str) -> AttemptId {
+    let offer = bench.unnamed(path);
+    let attempt = offer.attempt;
+    bench.send(offer).expect("it passes");
+    attempt
 }
