@@ -16,7 +16,7 @@ use spillgate_core::cache::using::{self, Use};
 use spillgate_core::call::{AttemptId, Priority, Ticket};
 use spillgate_core::outcome::Evidence;
 
-use crate::caching::renewals::{Renewals, Turn};
+use crate::caching::renewals::{Place, Renewals, Turn};
 use crate::simulate::client::{Client, Effect, Reply, Wish};
 use crate::simulate::process::Process;
 
@@ -207,7 +207,7 @@ impl Client for Cached {
     }
 }
 
-fn place(key: u64) -> (([u8; 32], Option<[u8; 32]>), Vec<u8>) {
+fn place(key: u64) -> Place {
     (([0; 32], None), key.to_be_bytes().to_vec())
 }
 
