@@ -1,5 +1,6 @@
 //! What a client is told when there is no answer: a status, why, and when to come back.
 
+use std::error::Error as _;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use spillgate_actors::error::Error;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Flaw;
+use crate::sidecar::upload::UploadError;
 
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
 pub(super) fn of_error(error: &Error) -> Response<OutBody> {
@@ -18,6 +20,9 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
     let kind = format!("spillgate; error={}", error.kind().name());
     if let Ok(kind) = HeaderValue::try_from(kind) {
         headers.insert(PROXY_STATUS, kind);
+    }
+    if of_upload(error).is_some() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let left = error.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(left) = left {
@@ -57,6 +62,9 @@ fn status_of(error: &Error) -> StatusCode {
     if kind == ErrorKind::DestinationIpProhibited {
         return StatusCode::FORBIDDEN;
     }
+    if matches!(of_upload(error), Some(UploadError::TooSlow)) {
+        return StatusCode::REQUEST_TIMEOUT;
+    }
     if matches!(kind, ErrorKind::InvalidRequest | ErrorKind::RequestBody) {
         return StatusCode::BAD_REQUEST;
     }
@@ -64,6 +72,11 @@ fn status_of(error: &Error) -> StatusCode {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY }
+}
+
+/// What was wrong with the client's body, if that is why there is no answer.
+fn of_upload(error: &Error) -> Option<&UploadError> {
+    error.source().and_then(|cause| cause.downcast_ref())
 }
 
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

@@ -3,4 +3,5 @@
 mod admin;
 mod hygiene;
 mod origin;
+mod patience;
 mod stampede;
