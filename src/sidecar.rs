@@ -10,6 +10,7 @@ mod hygiene;
 mod interim;
 mod listener;
 pub mod manner;
+mod opaque;
 mod refusal;
 mod response;
 mod share;

@@ -14,6 +14,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use spillgate_actors::core::cache::updating::is_hop_by_hop;
 use tokio::time::Sleep;
 
+use crate::sidecar::opaque::Opaque;
+
 /// Where interim answers of one connection are left.
 #[derive(Default)]
 pub(super) struct Interims {
@@ -33,6 +35,7 @@ struct State {
 pub(super) struct InterimIo<T> {
     inner: T,
     interims: Arc<Interims>,
+    opaque: Opaque,
     /// Whether all that hyper has handed over went out.
     between: bool,
     /// Until when the first request must have come, or the first frame have been answered.
@@ -88,9 +91,13 @@ impl Interims {
 
 impl<T: Write + Unpin> InterimIo<T> {
     /// Wraps a connection that must say something within a time.
-    pub(super) fn new(inner: T, interims: Arc<Interims>, quiet_max: Duration) -> Self {
+    pub(super) fn new(
+        inner: T,
+        (interims, opaque): (Arc<Interims>, Opaque),
+        quiet_max: Duration,
+    ) -> Self {
         let quiet_until = Some(Box::pin(tokio::time::sleep(quiet_max)));
-        Self { inner, interims, between: true, quiet_until, begun: false }
+        Self { inner, interims, opaque, between: true, quiet_until, begun: false }
     }
 
     /// Writes what is left in the queue, if this is a place for it.
@@ -99,8 +106,9 @@ impl<T: Write + Unpin> InterimIo<T> {
         if state.queue.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if !self.between && !self.begun {
-            // What hyper writes follows the rest of an earlier answer: there is no place any more.
+        if self.opaque.is_set() || !self.between && !self.begun {
+            // What hyper writes follows the rest of an earlier answer, or is no HTTP: there is no place
+            // any more.
             state.queue.clear();
             return Poll::Ready(Ok(()));
         }

@@ -24,6 +24,7 @@ use crate::sidecar::body::OutBody;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::interim::{InterimIo, Interims};
 use crate::sidecar::manner::Repeats;
+use crate::sidecar::opaque::Opaque;
 
 /// What a listener's connections share.
 #[derive(Clone)]
@@ -99,8 +100,12 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let interims = Arc::new(Interims::default());
-    let io = InterimIo::new(io, interims.clone(), HEAD_MAX);
-    let handler = service_fn(move |request| handle(service.clone(), request, interims.clone()));
+    let opaque = Opaque::default();
+    let io = InterimIo::new(io, (interims.clone(), opaque.clone()), HEAD_MAX);
+    let handler = service_fn(move |mut request| {
+        request.extensions_mut().insert(opaque.clone());
+        handle(service.clone(), request, interims.clone())
+    });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     builder.http2().timer(TokioTimer::new());
