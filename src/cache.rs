@@ -14,8 +14,10 @@ pub mod page;
 pub mod purge;
 pub mod served;
 pub mod store;
+pub mod tally;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use http::HeaderMap;
@@ -28,6 +30,7 @@ use crate::cache::key::{Identity, Keys};
 use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
 use crate::cache::store::{CacheStore, Keep};
+use crate::cache::tally::{CacheTally, Tallies};
 
 /// What a cache is made of.
 #[derive(Debug, Clone)]
@@ -49,6 +52,7 @@ pub struct Cache {
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
+    tallies: Arc<Tallies>,
 }
 
 impl Default for CacheOptions {
@@ -66,7 +70,8 @@ impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
         let rules = Arc::new(options.rules.clone());
-        Self { options, rules, store, keys: Keys::new(secret), purges: Purges::default() }
+        let (keys, purges) = (Keys::new(secret), Purges::default());
+        Self { options, rules, store, keys, purges, tallies: Arc::default() }
     }
 
     /// The settings.
@@ -94,6 +99,19 @@ impl Cache {
     /// How many addresses are stored, and how many bytes they take.
     pub fn size(&self) -> (usize, u64) {
         (self.store.len(), self.store.bytes())
+    }
+
+    /// What it has done so far, and how much it holds.
+    pub fn tally(&self) -> CacheTally {
+        let (pages, bytes) = self.size();
+        let evicted = self.store.evicted();
+        CacheTally {
+            evicted: evicted.pages,
+            evicted_bytes: evicted.bytes,
+            pages: pages as u64,
+            bytes,
+            ..self.tallies.read()
+        }
     }
 
     /// Shows each page once. O(pages).
@@ -131,6 +149,7 @@ impl Cache {
         let stored = Arc::new(stored);
         let bytes_max = self.store.page_bytes_max();
         let bounds = Bounds { variants_max: self.options.variants_max, bytes_max };
+        let mut kept = false;
         self.store.update(key, &mut |page: Option<&Page>| {
             // Asked within the change: a purge that comes later finds what is put here.
             if self.purges.concern(url, &stored) {
@@ -138,15 +157,19 @@ impl Cache {
             }
             let Some(page) = page else {
                 let page = Page::new(url.to_owned()).put(&stored, &bounds);
-                return if page.variants.is_empty() { Keep::AsIs } else { Keep::Page(page) };
+                kept = !page.variants.is_empty();
+                return if kept { Keep::Page(page) } else { Keep::AsIs };
             };
             let chosen = page.choose(stored.owner, asked);
             if chosen.is_some_and(|chosen| !self.displaces(chosen, &stored)) {
                 return Keep::AsIs;
             }
             let page = old.map_or_else(|| page.clone(), |old| page.without(old));
-            Keep::Page(page.put(&stored, &bounds))
+            let page = page.put(&stored, &bounds);
+            kept = page.variants.iter().any(|other| Arc::ptr_eq(other, &stored));
+            Keep::Page(page)
         });
+        self.tallies.stored.fetch_add(u64::from(kept), Relaxed);
     }
 
     fn displaces(&self, old: &Stored, new: &Stored) -> bool {

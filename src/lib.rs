@@ -37,6 +37,7 @@ pub use builder::ClientBuilder;
 pub use cache::ask::CacheMode;
 pub use cache::key::Identity;
 pub use cache::purge::Purge;
+pub use cache::tally::CacheTally;
 pub use caching::handle::{CacheHandle, CacheSize, CachedAnswer};
 pub use caching::views::{Freshness, View, Views};
 pub use chaos::injector::Injected;

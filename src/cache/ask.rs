@@ -1,6 +1,7 @@
 //! A request at the cache: answered from the store, or sent on with what the cache adds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
@@ -95,7 +96,25 @@ impl Cache {
     }
 
     /// Looks for an answer, by rules that hold for this request and what comes of it.
-    pub fn look_by(&self, rules: &Arc<Rules>, mut ask: Ask) -> Look {
+    pub fn look_by(&self, rules: &Arc<Rules>, ask: Ask) -> Look {
+        let look = self.peek_by(rules, ask);
+        match &look {
+            Look::Serve(served) | Look::ServeAndRenew(served, _) => self.note_hit(served),
+            Look::Send(pending) if pending.is_miss() => {
+                self.tallies.misses.fetch_add(1, Relaxed);
+            }
+            Look::Send(_) | Look::Nothing => {}
+        }
+        look
+    }
+
+    /// A request was answered by what was looked for without counting it.
+    pub(crate) fn note_hit(&self, served: &Served) {
+        self.tallies.hit(!served.staleness.is_zero());
+    }
+
+    /// The same for one who only wants to know: it counts as nobody's request.
+    pub(crate) fn peek_by(&self, rules: &Arc<Rules>, mut ask: Ask) -> Look {
         if names_user(&ask.url) {
             // Credentials in the address are in no field that could keep users apart.
             ask.mode = CacheMode::NoStore;
@@ -234,6 +253,14 @@ impl Pending {
     pub fn may_store(&self) -> bool {
         self.ask.method == Method::GET && self.why != Why::Bypass
             || self.ask.mode == CacheMode::Reload
+    }
+
+    /// Whether what is stored might have answered it: not a request that goes by the store.
+    fn is_miss(&self) -> bool {
+        match self.why {
+            Why::Method | Why::Bypass => false,
+            Why::UriMiss | Why::VaryMiss | Why::Stale | Why::Request | Why::Partial => true,
+        }
     }
 
     /// Why it is sent, for `Cache-Status`.

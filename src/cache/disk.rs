@@ -20,6 +20,7 @@ use crate::cache::disk::table::{Known, Table};
 use crate::cache::memory::MemoryStore;
 use crate::cache::page::Page;
 use crate::cache::store::{CacheStore, Keep};
+use crate::cache::tally::{Evicted, Evictions};
 
 /// How much a store on disk takes.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +70,7 @@ struct State {
     dirty: HashMap<Key, Option<Arc<Page>>>,
     dirty_bytes: u64,
     dirty_bytes_max: u64,
+    evictions: Evictions,
     closing: bool,
 }
 
@@ -205,6 +207,10 @@ impl CacheStore for DiskStore {
     fn bytes(&self) -> u64 {
         self.desk.lock().bytes
     }
+
+    fn evicted(&self) -> Evicted {
+        self.desk.lock().evictions.read()
+    }
 }
 
 impl Drop for DiskStore {
@@ -295,6 +301,7 @@ impl State {
         let mut evicted = Vec::new();
         while self.bytes > self.bytes_max {
             let Some((_, key)) = self.order.pop_first() else { break };
+            self.evictions.add(self.index.get(&key).map_or(0, |slot| slot.bytes));
             self.forget(key);
             evicted.push(key);
         }

@@ -1,6 +1,7 @@
 //! What becomes of an answer that came: stored, passed on, or replaced by what is stored.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue};
@@ -23,6 +24,7 @@ use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
 use crate::cache::served::Served;
+use crate::cache::tally::Tallies;
 use crate::cache::{Cache, now};
 
 /// What becomes of an answer whose head came.
@@ -47,6 +49,7 @@ pub struct Replacement {
     from: From,
     origin_status: Option<u16>,
     detail: Option<&'static str>,
+    tallies: Arc<Tallies>,
 }
 
 /// An answer that is stored once its body is whole.
@@ -129,9 +132,7 @@ impl Cache {
     pub fn instead(&self, pending: &Pending) -> Option<Replacement> {
         let stored = self.held(pending)?;
         using::instead_of_error(&pending.rules, &stored.entry, &pending.wishes, now())?;
-        let detail = Some("stale-if-error");
-        let (own, shared, from) = (HeaderMap::new(), true, From::Store);
-        Some(Replacement { stored, own, shared, from, origin_status: None, detail })
+        Some(self.replacement(stored, Some("stale-if-error")))
     }
 
     /// What is stored and may stand in, however old, where the caller takes anything: all but what
@@ -142,9 +143,13 @@ impl Cache {
         if directives.must_revalidate || directives.no_cache == Extent::Whole {
             return None;
         }
-        let detail = Some("fallback-stale");
+        Some(self.replacement(stored, Some("fallback-stale")))
+    }
+
+    fn replacement(&self, stored: Arc<Stored>, detail: Option<&'static str>) -> Replacement {
         let (own, shared, from) = (HeaderMap::new(), true, From::Store);
-        Some(Replacement { stored, own, shared, from, origin_status: None, detail })
+        let tallies = self.tallies.clone();
+        Replacement { stored, own, shared, from, origin_status: None, detail, tallies }
     }
 
     /// What is held for a request as of this moment: renewed or forgotten meanwhile, perhaps.
@@ -163,6 +168,9 @@ impl Cache {
     fn renewed(&self, pending: &Pending, held: &Stored, headers: &HeaderMap) -> Fate {
         if !updating::is_about(&Lines(&held.headers), &Lines(headers)) {
             return Fate::AskAgain;
+        }
+        if !pending.joined {
+            self.tallies.revalidated.fetch_add(1, Relaxed);
         }
         let origin_status = Some(StatusCode::NOT_MODIFIED.as_u16());
         let from = From::Origin(pending.why);
@@ -227,8 +235,8 @@ impl Cache {
             Some(reason) if updating::outdates(status, reason) => self.forget(pending.key, held),
             Some(_) => {}
         }
-        let (stored, shared, from) = (Arc::new(stored), reason.is_none(), From::Store);
-        Replacement { stored, own, shared, from, origin_status: None, detail: None }
+        let shared = reason.is_none();
+        Replacement { own, shared, ..self.replacement(Arc::new(stored), None) }
     }
 
     /// Learns what the answer to a `HEAD` says of a stored answer to a `GET`.
@@ -265,6 +273,9 @@ impl Replacement {
     pub fn serve(&self, method: &Method, request: &HeaderMap) -> Served {
         let served = Served::from_stored(&self.stored, method, request, now());
         let Self { from, origin_status, detail, .. } = *self;
+        if from == From::Store && !served.staleness.is_zero() {
+            self.tallies.stale.fetch_add(1, Relaxed);
+        }
         let cache_status = CacheStatus { from, origin_status, detail, ..served.cache_status };
         Served { cache_status, ..served }
     }
@@ -352,5 +363,5 @@ fn replace(into: &mut HeaderMap, name: &HeaderName, from: &HeaderMap) {
 
 /// Whether a status is one that `stale-if-error` is about (RFC 5861 section 4).
 pub fn is_failure(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+    using::is_failure(status.as_u16())
 }

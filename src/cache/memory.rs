@@ -2,27 +2,48 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use crate::cache::page::Page;
 use crate::cache::store::{CacheStore, Keep};
+use crate::cache::tally::{Evicted, Evictions};
 
 /// Pages in memory, the least useful of which go first.
 pub struct MemoryStore {
-    pages: Cache<[u8; 32], Arc<Page>, ByBytes>,
+    pages: Pages,
+    evictions: Arc<Evictions>,
     page_bytes_max: u64,
     /// Held while a page is changed, so that of two changes none is lost; reading takes no lock of
     /// ours.
     writing: Mutex<()>,
 }
 
+type Pages = Cache<[u8; 32], Arc<Page>, ByBytes, DefaultHashBuilder, Counting>;
+
 #[derive(Clone)]
 struct ByBytes;
+
+/// Counts what has to go for others.
+#[derive(Clone, Default)]
+struct Counting(Arc<Evictions>);
 
 impl Weighter<[u8; 32], Arc<Page>> for ByBytes {
     fn weight(&self, _: &[u8; 32], page: &Arc<Page>) -> u64 {
         page.bytes()
+    }
+}
+
+impl Lifecycle<[u8; 32], Arc<Page>> for Counting {
+    /// What goes is dropped once the index is free again.
+    type RequestState = Vec<Arc<Page>>;
+
+    fn before_evict(&self, _: &mut Self::RequestState, _: &[u8; 32], page: &mut Arc<Page>) {
+        self.0.add(page.bytes());
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, _: [u8; 32], page: Arc<Page>) {
+        state.push(page);
     }
 }
 
@@ -33,17 +54,16 @@ impl MemoryStore {
         let pages = pages.clamp(PAGES_GUESS_MIN, PAGES_GUESS_MAX);
         let mut options = OptionsBuilder::new();
         options.estimated_items_capacity(pages).weight_capacity(bytes_max).shards(SHARDS);
+        let (hasher, life) = (DefaultHashBuilder::default(), Counting::default());
+        let evictions = life.0.clone();
         // None is unset, so this is never the other way.
-        let pages = options.build().map_or_else(
-            |_| Cache::with_weighter(pages, bytes_max, ByBytes),
-            |options| {
-                let (hasher, life) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-                Cache::with_options(options, ByBytes, hasher, life)
-            },
-        );
+        let pages = match options.build() {
+            Ok(options) => Cache::with_options(options, ByBytes, hasher, life),
+            Err(_) => Cache::with(pages, bytes_max, ByBytes, hasher, life),
+        };
         // A shard takes no page that is larger than most of it.
         let page_bytes_max = bytes_max / SHARDS as u64 / 10 * 9;
-        Self { pages, page_bytes_max, writing: Mutex::new(()) }
+        Self { pages, evictions, page_bytes_max, writing: Mutex::new(()) }
     }
 
     fn change(&self, key: [u8; 32], kept: Keep) {
@@ -88,6 +108,10 @@ impl CacheStore for MemoryStore {
 
     fn bytes(&self) -> u64 {
         self.pages.weight()
+    }
+
+    fn evicted(&self) -> Evicted {
+        self.evictions.read()
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cache::page::Page;
+use crate::cache::tally::Evicted;
 
 /// A body that is stored whole.
 pub type Body = Bytes;
@@ -50,4 +51,9 @@ pub trait CacheStore: Send + Sync + 'static {
 
     /// How many bytes they take.
     fn bytes(&self) -> u64;
+
+    /// What had to go for others since it was opened; a store that does not count says nothing.
+    fn evicted(&self) -> Evicted {
+        Evicted::default()
+    }
 }

@@ -13,6 +13,7 @@ use crate::cache::fate::Fate;
 use crate::cache::now;
 use crate::cache::page::Page;
 use crate::cache::purge::Purge;
+use crate::cache::tally::CacheTally;
 use crate::caching::labels::Label;
 use crate::caching::{CacheWish, Caching, Front, terms};
 use crate::response::Response;
@@ -58,7 +59,7 @@ impl CacheHandle {
         let mode = CacheMode::OnlyIfCached;
         let (ask, terms) = self.ask(url.as_ref(), mode)?;
         let url = ask.url.clone();
-        match self.front.caching.cache().look_by(&terms.rules, ask) {
+        match self.front.caching.cache().peek_by(&terms.rules, ask) {
             Look::Serve(served) | Look::ServeAndRenew(served, _) => {
                 Some(Label::of_hit("force-cache").serve(&self.front, &url, *served).into())
             }
@@ -72,7 +73,7 @@ impl CacheHandle {
         let response: Response = response.into();
         let Some((ask, terms)) = self.ask(url.as_ref(), CacheMode::Reload) else { return false };
         let cache = self.front.caching.cache();
-        let Look::Send(pending) = cache.look_by(&terms.rules, ask) else { return false };
+        let Look::Send(pending) = cache.peek_by(&terms.rules, ask) else { return false };
         match cache.arrived(&pending, response.status(), response.headers()) {
             Fate::Keep(kept) => {
                 cache.keep(*kept, response.bytes().clone());
@@ -91,6 +92,11 @@ impl CacheHandle {
     pub fn size(&self) -> CacheSize {
         let (pages, bytes) = self.front.caching.cache().size();
         CacheSize { pages, bytes }
+    }
+
+    /// What the cache has done so far; asking here counts nothing.
+    pub fn tally(&self) -> CacheTally {
+        self.front.caching.cache().tally()
     }
 
     /// Everything that is stored, as of this moment.

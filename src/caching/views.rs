@@ -150,8 +150,9 @@ pub(crate) fn glance(
     let plain = CacheWish { mode: CacheMode::Default, ..wish };
     let (ask, terms) = caching.ask_of(fetch, plain)?;
     let url = ask.url.clone();
-    match caching.cache().look_by(&terms.rules, ask) {
+    match caching.cache().peek_by(&terms.rules, ask) {
         Look::Serve(served) | Look::ServeAndRenew(served, _) => {
+            caching.cache().note_hit(&served);
             Some(Label::of_hit("watch").serve(front, &url, *served))
         }
         Look::Nothing => None,

@@ -363,6 +363,23 @@ async fn private_cache_of_one_identity_stores_what_is_for_it() {
     }
 }
 
+#[tokio::test]
+async fn what_the_cache_does_is_counted() {
+    let (drill, client) = (drill(), Client::standard());
+    let (fresh, expired) = (drill.url("/etag?max_age=60"), drill.url("/etag?v=2&max_age=0"));
+    for url in [&fresh, &fresh, &expired, &expired] {
+        get(&client, url).await;
+    }
+    client.get(&expired).max_stale(std::time::Duration::from_secs(60)).send().await.unwrap();
+    client.get(&fresh).cache_mode(CacheMode::NoStore).send().await.unwrap();
+    client.cache().get(&fresh).unwrap();
+    let tally = client.cache().tally();
+    assert_eq!((tally.hits, tally.stale, tally.misses), (2, 1, 3));
+    assert_eq!((tally.revalidated, tally.stored, tally.pages), (1, 3, 2));
+    assert_eq!((tally.evicted, tally.evicted_bytes), (0, 0));
+    assert_eq!(tally.bytes, client.cache().size().bytes);
+}
+
 async fn get(client: &Client, url: &str) -> Response {
     client.get(url).send().await.unwrap()
 }

@@ -245,3 +245,34 @@ fn variants_are_bounded_for_each_owner_and_one_page_never_outgrows_the_store() {
     let stored = cache.stored(&url);
     assert!(!stored.is_empty() && stored.len() < 4, "{}", stored.len());
 }
+
+#[test]
+fn what_has_to_go_is_counted_by_both_stores() {
+    use crate::cache::store::CacheStore;
+    let directory = tempfile::tempdir().unwrap();
+    let mut stores: Vec<Arc<dyn CacheStore>> = vec![Arc::new(MemoryStore::new(1 << 20))];
+    #[cfg(feature = "cache-disk")]
+    {
+        use crate::cache::disk::{DiskOptions, DiskStore};
+        let options = DiskOptions { bytes_max: 1 << 20, hot_bytes_max: 1 << 16 };
+        stores.push(Arc::new(DiskStore::open(&directory.path().join("a"), options).unwrap()));
+    }
+    for store in stores {
+        let cache = Cache::new(CacheOptions::default(), store, [7; 32]);
+        let body = vec![0; 10_000];
+        for round in 0..2 {
+            for number in 0..200 {
+                let url = format!("http://a.example/{number:03}");
+                let Look::Send(pending) = cache.look(ask(&url, &[])) else { continue };
+                let fate = cache.arrived(&pending, StatusCode::OK, &table(&[FRESH]));
+                let Fate::Keep(kept) = fate else { panic!("{round} {number}") };
+                cache.keep(*kept, body.clone().into());
+            }
+        }
+        let tally = cache.tally();
+        // What was stored is there, or had to go; nothing was forgotten otherwise.
+        assert!(tally.evicted > 100, "{tally:?}");
+        assert_eq!(tally.stored, tally.pages + tally.evicted, "{tally:?}");
+        assert_eq!(tally.bytes / tally.pages, tally.evicted_bytes / tally.evicted, "{tally:?}");
+    }
+}
