@@ -1,6 +1,10 @@
 //! The sidecar over real sockets: who waits for whose answer, and who never gets another's.
 
 mod admin;
+mod doors;
+mod faults;
 mod hygiene;
 mod origin;
+mod patience;
 mod stampede;
+mod traps;
