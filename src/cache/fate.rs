@@ -75,6 +75,11 @@ impl Cache {
         {
             return self.renewed(pending, held, headers);
         }
+        if is_failure(status) {
+            self.troubles.note(pending);
+        } else {
+            self.troubles.end(&pending.key);
+        }
         if is_failure(status)
             && let Some(mut stale) = self.instead(pending)
         {
@@ -332,6 +337,12 @@ impl Kept {
     /// Whether another request would be answered by it.
     pub fn is_for(&self, request: &HeaderMap) -> bool {
         vary::selection(&self.entry.selecting, &Lines(request)) == self.selection
+    }
+
+    /// Whether it sets a cookie and does not say that all may have it: what the rules store of it is
+    /// for later, and those who ask meanwhile ask for themselves.
+    pub fn is_for_one(&self) -> bool {
+        self.sets_cookie && !self.entry.said.directives.public
     }
 
     /// Whether it sets a cookie, which is for its own caller alone.

@@ -140,7 +140,9 @@ impl<T: Read + Write + Unpin> Read for InterimIo<T> {
         }
         let heard = {
             let mut state = self.interims.state();
-            state.waker = Some(cx.waker().clone());
+            if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.waker = Some(cx.waker().clone());
+            }
             state.last > 0
         };
         if heard {
