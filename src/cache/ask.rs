@@ -157,10 +157,8 @@ impl Cache {
             }
         };
         let serve = || Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, place.now));
-        if self.spares_origin(rules, used, (&place.key, &stored), &wishes) {
-            let mut served = serve();
-            served.cache_status.detail = Some("stale-if-error");
-            return Look::Serve(served);
+        if let Some(failed) = self.spares_origin(rules, used, (&place.key, &stored), &wishes) {
+            return Look::Serve(Box::new((*serve()).in_place_of(failed)));
         }
         match used {
             Use::Fresh | Use::Stale => Look::Serve(serve()),

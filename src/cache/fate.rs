@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, StatusCode};
+use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::Extent;
 use spillgate_actors::core::cache::fields::Fields as _;
@@ -76,7 +77,7 @@ impl Cache {
             return self.renewed(pending, held, headers);
         }
         if is_failure(status) {
-            self.troubles.note(pending);
+            self.troubles.note(pending, ErrorKind::HttpStatus);
         } else {
             self.troubles.end(&pending.key);
         }

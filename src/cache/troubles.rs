@@ -20,7 +20,7 @@ use crate::cache::{Cache, now};
 
 /// The addresses, and until when nobody asks about what is stale there.
 pub(super) struct Troubles {
-    until: Table<[u8; 32], Instant>,
+    until: Table<[u8; 32], (Instant, ErrorKind)>,
     back_off: Duration,
 }
 
@@ -30,9 +30,9 @@ impl Troubles {
     }
 
     /// Begins a back-off, unless one is under way.
-    pub(super) fn note(&self, pending: &Pending) {
-        if pending.held.is_some() && !self.is_on(&pending.key) {
-            self.until.insert(pending.key, Instant::now() + self.back_off);
+    pub(super) fn note(&self, pending: &Pending, kind: ErrorKind) {
+        if pending.held.is_some() && self.of(&pending.key).is_none() {
+            self.until.insert(pending.key, (Instant::now() + self.back_off, kind));
         }
     }
 
@@ -41,8 +41,10 @@ impl Troubles {
         self.until.remove(key);
     }
 
-    fn is_on(&self, key: &[u8; 32]) -> bool {
-        self.until.get(key).is_some_and(|until| until > Instant::now())
+    /// What failed, if it did a moment ago.
+    fn of(&self, key: &[u8; 32]) -> Option<ErrorKind> {
+        let (until, kind) = self.until.get(key)?;
+        (until > Instant::now()).then_some(kind)
     }
 }
 
@@ -59,18 +61,18 @@ impl Cache {
             | ErrorClass::Rejected => false,
         };
         if is_upstreams {
-            self.troubles.note(pending);
+            self.troubles.note(pending, error.kind());
         }
     }
 
-    /// Whether the origin is not asked about a stale answer, because it had none a moment ago.
+    /// Why the origin is not asked about a stale answer: it failed a moment ago.
     pub(super) fn spares_origin(
         &self,
         rules: &Rules,
         used: Use,
         (key, stored): (&[u8; 32], &Stored),
         wishes: &Wishes,
-    ) -> bool {
+    ) -> Option<ErrorKind> {
         let stands_in = match used {
             Use::Fresh | Use::Stale => false,
             Use::WhileRenewed => true,
@@ -82,7 +84,7 @@ impl Cache {
                 Doubt::NoCache | Doubt::RequestNoCache | Doubt::TooOld | Doubt::NotFreshEnough,
             ) => false,
         };
-        stands_in && self.troubles.is_on(key)
+        if stands_in { self.troubles.of(key) } else { None }
     }
 }
 
@@ -141,6 +143,7 @@ mod tests {
             answer(&cache, 503, "no-store");
             let Look::Serve(served) = look(&cache, CacheMode::Default) else { panic!("{said}") };
             assert_eq!(served.cache_status.detail, Some("stale-if-error"));
+            assert_eq!(served.instead_of, Some(ErrorKind::HttpStatus));
             assert!(!served.staleness.is_zero());
             answer(&cache, 200, said);
             assert!(asks(&cache), "{said}: it is well");
