@@ -5,5 +5,6 @@ mod doors;
 mod faults;
 mod hygiene;
 mod origin;
+mod patience;
 mod stampede;
 mod traps;
