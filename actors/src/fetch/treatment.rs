@@ -3,7 +3,7 @@
 use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse};
 
 use crate::fetch::{Fetch, RepeatWish, Sharing};
-use crate::transport::Interim;
+use crate::transport::{Handover, Interim};
 
 impl Fetch {
     /// Allows this many retries, each an attempt beyond the first.
@@ -27,7 +27,15 @@ impl Fetch {
     /// Shows interim answers (1xx) of the upstream as they come, of every attempt; the standard
     /// transport cannot see them.
     pub fn on_interim(mut self, interim: Interim) -> Self {
-        self.interim = Some(interim);
+        self.asides.interim = Some(interim);
+        self
+    }
+
+    /// Hands the connection over once an attempt has made it a tunnel: with `CONNECT`, or a 101 to
+    /// `Upgrade`. The call then ends like any other, and the tunnel is its owner's; the standard
+    /// transport makes none.
+    pub fn on_tunnel(mut self, handover: Handover) -> Self {
+        self.asides.handover = Some(handover);
         self
     }
 
