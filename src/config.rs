@@ -48,7 +48,7 @@ use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use serving::{ListenerSettings, ListenerShape};
+use serving::ListenerSettings;
 use settings::{
     CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
     TlsSettings,
@@ -100,7 +100,9 @@ impl Config {
         let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
-        config.listeners = shape.listener.into_iter().map(ListenerShape::settings).collect();
+        let (listeners, slips) = serving::read(shape.listener, &config.places);
+        config.listeners = listeners;
+        problems.extend(slips);
         config.admin = shape.admin.bind.map(|bind| bind.0);
         let (hosts, slips) =
             section::read(&shape.host, &config.places, &config.defaults, &config.limits);

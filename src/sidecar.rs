@@ -1,12 +1,14 @@
 //! The sidecar: everything this library does, for programs in any language, as a proxy.
 //!
-//! A reverse listener stands for one upstream. Requests pass the cache first and then the client, so
-//! queue, breaker, retries and spans apply; bodies stream both ways.
+//! A reverse listener stands for one upstream, a forward listener for all hosts on its list. Requests
+//! pass the cache first and then the client, so queue, breaker, retries and spans apply; bodies
+//! stream both ways. Tunnels are made the same way, and then carry what nobody here reads.
 
 mod admin;
 mod alarm;
 mod body;
 pub mod bounds;
+mod carrying;
 mod exchange;
 mod hygiene;
 mod inbound;
@@ -14,13 +16,16 @@ mod interim;
 mod listener;
 pub mod manner;
 mod opaque;
+mod places;
 mod presence;
 mod refusal;
 mod response;
 mod share;
 mod stream;
 pub mod tally;
+mod target;
 mod tls;
+mod tunnel;
 mod upload;
 
 use std::io;
@@ -32,29 +37,41 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::client::Client;
+use crate::config::serving::{ListenerRole, TunnelLimits};
 use crate::sidecar::admin::Admin;
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::tally::Tally;
+use crate::sidecar::target::Duty;
 
 /// What one listener stands for.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
     /// Where it listens, such as `127.0.0.1:9001`; port 0 takes a free one.
     pub bind: String,
-    /// Where its requests go: scheme, host, port and a path that is put before theirs.
-    pub upstream: Url,
+    /// Where its requests go.
+    pub role: ListenerRole,
     /// Which of its requests are sent again after a failure.
     pub repeats: Repeats,
     /// Certificate chain and key, as PEM files, if it speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// What bounds its tunnels.
+    pub tunnels: TunnelLimits,
     /// How long its clients may keep it waiting.
     pub bounds: Bounds,
+}
+
+impl ListenerOptions {
+    /// A listener on a free port of the loopback interface, for requests in the clear.
+    pub fn of(role: ListenerRole) -> Self {
+        let (tunnels, bounds) = (TunnelLimits::default(), Bounds::default());
+        let bind = "127.0.0.1:0".to_owned();
+        Self { bind, role, repeats: Repeats::NeverSent, tls: None, tunnels, bounds }
+    }
 }
 
 /// A running proxy; it ends with [`Sidecar::drain`].
@@ -77,12 +94,12 @@ impl Sidecar {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addrs = Vec::new();
         let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream, repeats, tls, bounds } in listeners {
+        for ListenerOptions { bind, role, repeats, tls, tunnels, bounds } in listeners {
             let tls = tls.as_ref().map(tls::acceptor).transpose()?;
             let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
             addrs.push(socket.local_addr()?);
-            let service =
-                listener::Service { exchanges: exchanges.clone(), upstream, repeats, tls, bounds };
+            let duty = Duty { role, repeats, tunnels };
+            let service = listener::Service { exchanges: exchanges.clone(), duty, tls, bounds };
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }
@@ -123,8 +140,10 @@ impl Sidecar {
         self.exchanges.tallies.read()
     }
 
-    /// Takes no more connections and waits until those that are open have had their answers.
+    /// Takes no more connections and waits until those that are open have had their answers, and
+    /// tunnels have come to their end; dropping the future cuts tunnels.
     pub async fn drain(self) {
+        let _cut = self.exchanges.tunnels.cut().clone().drop_guard();
         self.admin.draining.store(true, Ordering::Release);
         self.stop.cancel();
         self.connections.close();

@@ -19,8 +19,8 @@ use crate::cli::setup::block_on;
 use crate::cli::signals::Signals;
 use crate::client::Client;
 use crate::config::Config;
-use crate::config::serving::{ListenerSettings, ServingPreset};
-use crate::sidecar::bounds::Bounds;
+use crate::config::pattern::HostPattern;
+use crate::config::serving::{ListenerRole, ListenerSettings, ServingPreset};
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::{ListenerOptions, Sidecar};
 
@@ -36,6 +36,14 @@ pub(crate) struct ServeArgs {
     /// Where requests go, beside the listeners of the file
     #[arg(long, value_name = "URL", env = "SPILLGATE_UPSTREAM")]
     upstream: Option<Url>,
+    /// Be a forward proxy for the hosts of --allow instead
+    #[arg(long, env = "SPILLGATE_FORWARD", requires = "allow", conflicts_with = "upstream",
+        value_parser = clap::builder::FalseyValueParser::new())]
+    forward: bool,
+    /// Hosts that --forward may reach, such as `*.example.com` or `localhost:8080`; can be repeated
+    #[arg(long, value_name = "HOST", env = "SPILLGATE_ALLOW", value_delimiter = ',',
+        requires = "forward", value_parser = HostPattern::parse)]
+    allow: Vec<HostPattern>,
     /// How daring it is where the file does not say
     #[arg(long, value_enum, env = "SPILLGATE_PRESET", default_value_t = Preset::Cautious)]
     preset: Preset,
@@ -65,23 +73,26 @@ async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
     let listeners = listeners(args, &config);
     if listeners.is_empty() {
         let failure = Failure::usage("there is nothing to serve");
-        return Err(failure.hint("name an --upstream, or a file with a [[listener]]"));
+        return Err(failure.hint(
+            "name an --upstream, hosts to --allow with --forward, or a file with a [[listener]]",
+        ));
     }
     let admin = config.admin;
     let mut running = Vec::new();
     let mut stdout = io::stdout();
     // Each preset is a client and a cache of its own: what one may store, another may not use.
     for preset in [ServingPreset::Cautious, ServingPreset::Conformance, ServingPreset::Private] {
-        let own: Vec<_> = listeners.iter().filter(|(own, _, _)| *own == preset).collect();
+        let own: Vec<_> = listeners.iter().filter(|(own, _)| *own == preset).collect();
         if own.is_empty() {
             continue;
         }
         let (client, cache) = parts(preset, &config)?;
-        let options = own.iter().map(|(_, _, options)| options.clone()).collect();
+        let options = own.iter().map(|(_, options)| options.clone()).collect();
         let started = Sidecar::start(client.clone(), Arc::new(cache), options).await;
         let sidecar = started.map_err(|error| Failure::usage(error.to_string()))?;
-        for ((_, name, options), address) in own.iter().zip(sidecar.addrs()) {
+        for ((_, options), address) in own.iter().zip(sidecar.addrs()) {
             let scheme = if options.tls.is_some() { "https" } else { "http" };
+            let name = name_of(&options.role);
             let _ = writeln!(stdout, "{name}={scheme}://{address}");
         }
         running.push((sidecar, client));
@@ -109,28 +120,42 @@ async fn end(running: Vec<(Sidecar, Client)>, grace: Duration) {
     futures_util::future::join_all(ending).await;
 }
 
-type Named = (ServingPreset, String, ListenerOptions);
+type Placed = (ServingPreset, ListenerOptions);
 
-fn listeners(args: &ServeArgs, config: &Config) -> Vec<Named> {
-    let (of_flags, bounds) = (args.preset.into(), Bounds::default());
+fn listeners(args: &ServeArgs, config: &Config) -> Vec<Placed> {
+    let of_flags = args.preset.into();
     let of_file = config.listeners.iter().map(|settings: &ListenerSettings| {
-        let (bind, upstream) = (settings.bind.to_string(), settings.upstream.clone());
-        let tls = settings.tls.clone();
-        // A file says itself what is sent again.
-        let options = ListenerOptions { bind, upstream, repeats: Repeats::ByPolicy, tls, bounds };
-        (settings.preset.unwrap_or(of_flags), name_of(&settings.upstream), options)
+        let (role, tls) = (settings.role.clone(), settings.tls.clone());
+        let options = ListenerOptions {
+            bind: settings.bind.to_string(),
+            // A file says itself what is sent again.
+            repeats: Repeats::ByPolicy,
+            tls,
+            tunnels: settings.tunnels,
+            ..ListenerOptions::of(role)
+        };
+        (settings.preset.unwrap_or(of_flags), options)
     });
-    let of_flag = args.upstream.iter().map(|upstream| {
-        let (bind, repeats) = (args.listen.clone(), Repeats::NeverSent);
-        let options =
-            ListenerOptions { bind, upstream: upstream.clone(), repeats, tls: None, bounds };
-        (of_flags, name_of(upstream), options)
+    let of_flag = args.role().map(|role| {
+        let bind = args.listen.clone();
+        (of_flags, ListenerOptions { bind, ..ListenerOptions::of(role) })
     });
-    of_flag.chain(of_file).collect()
+    of_flag.into_iter().chain(of_file).collect()
 }
 
-/// An upstream's name and port, without what may be secret.
-fn name_of(upstream: &Url) -> String {
+impl ServeArgs {
+    /// What the flags alone say is to be served.
+    fn role(&self) -> Option<ListenerRole> {
+        if self.forward {
+            return Some(ListenerRole::Forward(self.allow.clone()));
+        }
+        self.upstream.clone().map(ListenerRole::Reverse)
+    }
+}
+
+/// An upstream's name and port, without what may be secret, or what the listener is.
+fn name_of(role: &ListenerRole) -> String {
+    let ListenerRole::Reverse(upstream) = role else { return "forward".to_owned() };
     let host = upstream.host_str().unwrap_or_default();
     upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

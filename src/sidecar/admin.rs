@@ -122,6 +122,8 @@ impl Admin {
             ("spillgate_sidecar_forwarded_total", "counter", tally.forwarded),
             ("spillgate_sidecar_waiting", "gauge", tally.waiting),
             ("spillgate_sidecar_connections", "gauge", tally.connections),
+            ("spillgate_tunnels", "gauge", tally.tunnels),
+            ("spillgate_tunnels_total", "counter", tally.tunnels_opened),
             ("spillgate_cache_addresses", "gauge", count(pages)),
             ("spillgate_cache_bytes", "gauge", bytes),
             ("spillgate_calls", "gauge", count(state.calls)),

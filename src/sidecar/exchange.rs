@@ -16,21 +16,24 @@ use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::{Interim, TransportError};
 use tokio::sync::watch;
-use url::Url;
+use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
 use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
-use crate::sidecar::hygiene::Pseudonym;
-use crate::sidecar::manner::{Manner, Repeats};
+use crate::sidecar::hygiene::{Flaw, Pseudonym};
+use crate::sidecar::manner::Manner;
+use crate::sidecar::refusal::{late, lost};
 use crate::sidecar::response::{of_own, of_served, of_shared};
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::target::{Duty, Target};
+use crate::sidecar::tunnel::{Passage, Tunnels};
 use crate::sidecar::upload::Upload;
-use crate::sidecar::{hygiene, refusal};
+use crate::sidecar::{hygiene, refusal, target, tunnel};
 
 /// What all exchanges share.
 pub(super) struct Exchanges {
@@ -38,13 +41,16 @@ pub(super) struct Exchanges {
     cache: Arc<Cache>,
     flights: Flights,
     name: Pseudonym,
-    pub(super) tallies: Tallies,
+    pub(super) tunnels: Tunnels,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
-        Self { client, cache, flights, name, tallies: Tallies::default() }
+        let tallies: Arc<Tallies> = Arc::default();
+        let tunnels = Tunnels::new(client.clone(), tallies.clone());
+        Self { client, cache, flights, name, tunnels, tallies }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -58,25 +64,37 @@ impl Exchanges {
     /// Answers a request, whatever happens.
     pub(super) async fn answer(
         self: &Arc<Self>,
-        (upstream, repeats): (&Url, Repeats),
+        duty: &Duty,
         request: Request<Upload>,
         interim: Option<Interim>,
+        standing: &TaskTracker,
     ) -> Response<OutBody> {
         self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
-        let mut response = if let Some(flaw) = hygiene::flaw(&parts, &self.name) {
-            refusal::of_flaw(flaw)
-        } else {
-            let manner = Manner::take(&mut parts.headers, repeats, interim);
-            hygiene::prepare(&mut parts.headers);
-            self.name.append_via(&mut parts.headers, parts.version);
-            let url = hygiene::target(upstream, &parts.uri);
-            let (method, headers) = (parts.method, parts.headers);
-            let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
-            self.respond(ask, body, manner).await
+        let passage = Passage::wished(&mut parts, &body);
+        let switch = passage.as_ref().and_then(Passage::protocol);
+        let mut response = match hygiene::flaw(&parts, &self.name)
+            .map_or_else(|| target::of(&duty.role, &parts), Err)
+        {
+            Err(flaw) => refusal::of_flaw(flaw),
+            Ok(Target::Tunnel(_)) if passage.is_none() => refusal::of_flaw(Flaw::Tunnel),
+            Ok(Target::Answer(url) | Target::Tunnel(url)) => {
+                let manner = Manner::take(&mut parts.headers, duty.repeats, interim);
+                hygiene::prepare(&mut parts.headers);
+                self.name.append_via(&mut parts.headers, parts.version);
+                let (method, headers) = (parts.method, parts.headers);
+                let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
+                match passage {
+                    Some(passage) => {
+                        self.tunnels.open(ask, passage, &manner, (duty.tunnels, standing)).await
+                    }
+                    None => self.respond(ask, body, manner).await,
+                }
+            }
         };
         let closes = response.headers().contains_key(CONNECTION);
         hygiene::strip(response.headers_mut());
+        tunnel::keep_switch(&mut response, switch);
         self.name.append_via(response.headers_mut(), Version::HTTP_11);
         if closes && parts.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -360,17 +378,6 @@ enum Asked {
     Came(StreamingResponse, Option<Box<Kept>>),
     Replaced(Replacement),
     Failed(Error),
-}
-
-fn late() -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, "the answer took longer than the client waits")
-}
-
-fn lost() -> Error {
-    Error::new(
-        ErrorKind::HttpProtocolError,
-        "the upstream answered about something that was not asked",
-    )
 }
 
 fn in_body(body: Upload) -> Body {

@@ -24,24 +24,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::inbound::Inbound;
 use crate::sidecar::interim::{InterimIo, Interims};
-use crate::sidecar::manner::Repeats;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::presence::{Presence, Present};
+use crate::sidecar::target::Duty;
 use crate::sidecar::upload::Upload;
 
 /// What a listener's connections share.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
-    pub(super) upstream: Url,
-    pub(super) repeats: Repeats,
+    pub(super) duty: Duty,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) bounds: Bounds,
 }
@@ -114,22 +112,28 @@ where
     let presence = Presence::default();
     let inbound = Inbound::new(stream, (opaque.clone(), presence.clone()), service.bounds);
     let io = InterimIo::new(TokioIo::new(inbound), interims.clone(), opaque.clone());
+    // Tunnels outlive what is served before them, and are what keeps the connection then.
+    let standing = TaskTracker::new();
+    let tracked = standing.clone();
     let handler = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(opaque.clone());
-        handle(service.clone(), request, (interims.clone(), presence.enter()))
+        handle(service.clone(), request, (interims.clone(), presence.enter()), tracked.clone())
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new());
-    let connection = builder.serve_connection(io, handler);
+    let connection = builder.serve_connection_with_upgrades(io, handler);
     // How a connection ends is its peer's business.
     let _ = watcher.watch(connection.into_owned()).await;
+    standing.close();
+    standing.wait().await;
 }
 
 async fn handle(
     service: Service,
     request: Request<Incoming>,
     (interims, present): (Arc<Interims>, Present),
+    standing: TaskTracker,
 ) -> Result<Response<Answering>, Infallible> {
     // Elsewhere interim answers are frames, or unknown.
     let interim: Option<Interim> = (request.version() == Version::HTTP_11).then(|| {
@@ -140,8 +144,7 @@ async fn handle(
     });
     let tunnel = request.method() == Method::CONNECT && request.version() < Version::HTTP_2;
     let request = request.map(|body| Upload::new(body, service.bounds.body));
-    let place = (&service.upstream, service.repeats);
-    let mut response = service.exchanges.answer(place, request, interim).await;
+    let mut response = service.exchanges.answer(&service.duty, request, interim, &standing).await;
     interims.close();
     if tunnel && !response.status().is_success() {
         // What came behind its head was not read as requests.

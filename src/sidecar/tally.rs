@@ -16,6 +16,10 @@ pub struct Tally {
     pub waiting: u64,
     /// Connections that are open.
     pub connections: u64,
+    /// Tunnels that are open.
+    pub tunnels: u64,
+    /// Tunnels that were opened.
+    pub tunnels_opened: u64,
 }
 
 /// The same, while it is counted.
@@ -26,6 +30,8 @@ pub(super) struct Tallies {
     pub(super) forwarded: AtomicU64,
     waiting: AtomicU64,
     connections: AtomicU64,
+    tunnels: AtomicU64,
+    tunnels_opened: AtomicU64,
 }
 
 /// Counts one that is there until it is dropped.
@@ -40,14 +46,22 @@ impl Tallies {
         Present::at(&self.connections)
     }
 
+    pub(super) fn tunnels(&self) -> Present<'_> {
+        self.tunnels_opened.fetch_add(1, Relaxed);
+        Present::at(&self.tunnels)
+    }
+
     pub(super) fn read(&self) -> Tally {
-        let Self { requests, hits, forwarded, waiting, connections } = self;
+        let Self { requests, hits, forwarded, waiting, connections, tunnels, tunnels_opened } =
+            self;
         Tally {
             requests: requests.load(Relaxed),
             hits: hits.load(Relaxed),
             forwarded: forwarded.load(Relaxed),
             waiting: waiting.load(Relaxed),
             connections: connections.load(Relaxed),
+            tunnels: tunnels.load(Relaxed),
+            tunnels_opened: tunnels_opened.load(Relaxed),
         }
     }
 }

@@ -3,8 +3,11 @@
 mod admin;
 mod doors;
 mod faults;
+mod forward;
 mod hygiene;
 mod origin;
 mod patience;
 mod stampede;
 mod traps;
+mod tunnels;
+mod upgrades;
