@@ -114,7 +114,7 @@ impl Tunnels {
             let present = tallies.tunnels();
             let carried = carry(TokioIo::new(near), far, limits.idle);
             let _ = cut.run_until_cancelled(carried).await;
-            drop((present, place));
+            drop((place, present));
         });
         answer
     }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::origin::{Origin, Talk, exchange, forward_proxy, listen, ok, proxy};
-use crate::bench::eventually;
+use crate::bench::{PATIENCE, eventually};
 
 fn connect(addr: SocketAddr) -> String {
     format!("CONNECT {addr} HTTP/1.1\r\nHost: {addr}\r\n\r\n")
@@ -95,7 +95,7 @@ async fn failed_connects_open_the_breaker_of_their_host_alone() {
     assert_eq!(nobody.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     let mut talk = Talk::begin(&proxy, connect(other)).await;
     assert!(talk.head().await.starts_with("HTTP/1.1 200"));
-    assert_eq!(proxy.tally().tunnels_opened, 1);
+    eventually("it stands", || proxy.tally().tunnels_opened == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,6 +139,7 @@ async fn tunnel_holds_its_place_until_it_ends_and_no_slot() {
         refused.contains("proxy-status: spillgate; error=connection_limit_reached"),
         "{refused}"
     );
+    eventually("both stand", || proxy.tally().tunnels == 2).await;
     standing.pop();
     eventually("its place is free", || proxy.tally().tunnels == 1).await;
     let mut talk = Talk::begin(&proxy, connect(addr)).await;
@@ -198,4 +199,41 @@ async fn what_follows_a_refused_connect_is_no_request() {
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
     }
     assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tunnels_share_a_connection_of_http2() {
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let addr = answering().await;
+    let proxy = forward_proxy(&["127.0.0.1"]).await;
+    let stream = tokio::net::TcpStream::connect(proxy.addrs()[0]).await.unwrap();
+    let handshake =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let ask = |to: String| {
+        let body = Empty::<bytes::Bytes>::new();
+        http::Request::builder().method("CONNECT").uri(to).body(body).unwrap()
+    };
+    let denied = sender.send_request(ask("evil.example:443".to_owned())).await.unwrap();
+    assert_eq!(denied.status(), 403);
+    let mut standing = Vec::new();
+    for _ in 0..2 {
+        let answer = sender.send_request(ask(addr.to_string())).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        standing.push(TokioIo::new(hyper::upgrade::on(answer).await.unwrap()));
+    }
+    eventually("both stand", || proxy.tally().tunnels == 2).await;
+    for (tunnel, word) in standing.iter_mut().zip(["one", "two"]) {
+        tunnel.write_all(word.as_bytes()).await.unwrap();
+        tunnel.shutdown().await.unwrap();
+        let mut back = String::new();
+        let read = tokio::time::timeout(PATIENCE, tunnel.read_to_string(&mut back)).await;
+        read.expect("it ends").unwrap();
+        let said: String = word.chars().rev().collect();
+        assert_eq!(back, format!("hello{said}"));
+    }
+    eventually("both are over", || proxy.tally().tunnels == 0).await;
 }
