@@ -199,6 +199,12 @@ mod tests {
             "Thu, 18 Aug 2050 24:01:18 GMT",
             "Thu, 18 Aug 2050 02:01:18:00 GMT",
             "Thu, 18 Aug 1050 02:01:18 GMT",
+            "Foo, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06 Nov 1994 08:49:37 GMT",
+            "Foo, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Foo Nov  6 08:49:37 1994",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
@@ -209,6 +215,10 @@ mod tests {
         assert_eq!(
             parse("Thursday, 18-Aug-50 02:01:18 GMT"),
             parse("Thu, 18 Aug 2050 02:01:18 GMT")
+        );
+        assert_eq!(
+            parse("Tuesday, 18-Aug-76 02:01:18 GMT"),
+            parse("Tue, 18 Aug 2076 02:01:18 GMT")
         );
         assert_eq!(
             parse("Thursday, 18-Aug-77 02:01:18 GMT"),
