@@ -211,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn each_part_has_its_bounds() {
+        for (within, beyond) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "Wed, 31 Dec 1969 23:59:59 GMT"),
+            ("Thu, 18 Aug 2050 23:59:60 GMT", "Thu, 18 Aug 2050 23:59:61 GMT"),
+            ("Thu, 18 Aug 2050 23:59:59 GMT", "Thu, 18 Aug 2050 23:60:59 GMT"),
+            ("Thu, 01 Aug 2050 00:00:00 GMT", "Thu, 00 Aug 2050 00:00:00 GMT"),
+            ("Sun, 31 Jul 2050 00:00:00 GMT", "Sun, 32 Jul 2050 00:00:00 GMT"),
+            ("Fri, 30 Sep 2050 00:00:00 GMT", "Fri, 31 Sep 2050 00:00:00 GMT"),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", "Mon, 29 Feb 2100 00:00:00 GMT"),
+            ("Thu, 29 Feb 2024 00:00:00 GMT", "Sun, 29 Feb 2026 00:00:00 GMT"),
+            ("Sun Nov  6 08:49:37 1994", "Sun Nov  6 08:49:37 994"),
+            ("Sun Nov 16 08:49:37 1994", "Sun Nov 6 08:49:37 1994"),
+        ] {
+            assert!(parse(within).is_some() && parse(beyond).is_none(), "{within} | {beyond}");
+        }
+        assert_eq!(parse("Wed, 01 Mar 2000 00:00:00 GMT"), Some(951_868_800));
+        assert_eq!(parse("Mon, 01 Mar 2100 00:00:00 GMT"), Some(4_107_542_400));
+    }
+
+    #[test]
     fn two_digits_mean_the_nearest_fifty_years() {
         assert_eq!(
             parse("Thursday, 18-Aug-50 02:01:18 GMT"),
