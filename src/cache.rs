@@ -15,10 +15,11 @@ pub mod purge;
 pub mod served;
 pub mod store;
 pub mod tally;
+mod troubles;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use spillgate_actors::core::cache::date::Wall;
@@ -31,6 +32,7 @@ use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
+use crate::cache::troubles::Troubles;
 
 /// What a cache is made of.
 #[derive(Debug, Clone)]
@@ -43,6 +45,9 @@ pub struct CacheOptions {
     pub body_max: usize,
     /// The most answers for one address and one owner, told apart by `Vary`.
     pub variants_max: usize,
+    /// How long after a failure nobody asks about what is stale and may stand in for it; zero asks
+    /// each time.
+    pub back_off: Duration,
 }
 
 /// An HTTP cache; cheap to share.
@@ -52,6 +57,7 @@ pub struct Cache {
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
+    troubles: Troubles,
     tallies: Arc<Tallies>,
 }
 
@@ -62,6 +68,7 @@ impl Default for CacheOptions {
             identity: Identity::ByCredentials,
             body_max: 8 << 20,
             variants_max: 32,
+            back_off: Duration::from_secs(1),
         }
     }
 }
@@ -70,8 +77,9 @@ impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
         let rules = Arc::new(options.rules.clone());
-        let (keys, purges) = (Keys::new(secret), Purges::default());
-        Self { options, rules, store, keys, purges, tallies: Arc::default() }
+        let (keys, purges, troubles) =
+            (Keys::new(secret), Purges::default(), Troubles::new(options.back_off));
+        Self { options, rules, store, keys, purges, troubles, tallies: Arc::default() }
     }
 
     /// The settings.

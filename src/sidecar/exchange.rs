@@ -150,7 +150,7 @@ impl Exchanges {
         manner: Manner,
     ) -> Response<OutBody> {
         match landing {
-            Some(Landing::Shared(shared)) => {
+            Some(Landing::Shared(shared)) if first || !shared.is_for_one() => {
                 if let Some(response) = of_shared(&shared, ask, first) {
                     return response;
                 }
@@ -175,7 +175,7 @@ impl Exchanges {
                     return of_own(response, cache_status);
                 }
             }
-            Some(Landing::Replaced(_) | Landing::Released) | None => {}
+            Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
         }
         match spare {
             Some(pending) => self.alone(pending, Body::Empty, manner).await,
@@ -303,6 +303,7 @@ impl Exchanges {
         let response = match self.client.stream(manner.apply(fetch).no_coalesce()).await {
             Ok(response) => response,
             Err(error) => {
+                self.cache.note_failure(pending, &error);
                 let stale = self.cache.instead(pending);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
