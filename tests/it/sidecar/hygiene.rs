@@ -171,7 +171,7 @@ async fn fields_of_one_hop_stay_on_it_both_ways() {
     let origin = Origin::start(move |_| ok(hop, "seen"));
     origin.gate(true);
     let sidecar = proxy(&origin).await;
-    let sent = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\nX-Own: 1\r\nTE: trailers\r\n\
+    let sent = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\nX-Own: 1\r\nTE: gzip\r\n\
                 Proxy-Authorization: secret\r\nUpgrade: websocket\r\nX-Kept: 1\r\n\
                 X-Spillgate-Deadline-Ms: 5000\r\n\r\n";
     let answer = exchange(sidecar.addrs()[0], sent).await;
