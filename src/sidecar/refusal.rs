@@ -16,6 +16,7 @@ use crate::sidecar::upload::UploadError;
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
 pub(super) fn of_error(error: &Error) -> Response<OutBody> {
     let mut response = told(status_of(error), &format!("{}\n", error.kind().name()));
+    tell(&mut response, error.kind().name());
     let headers = response.headers_mut();
     let kind = format!("spillgate; error={}", error.kind().name());
     if let Ok(kind) = HeaderValue::try_from(kind) {
@@ -33,7 +34,9 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
 
 /// The answer to a request that takes only what is stored, of which there is nothing.
 pub(super) fn not_stored() -> Response<OutBody> {
-    told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n")
+    let mut response = told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n");
+    tell(&mut response, "not-stored");
+    response
 }
 
 /// The answer to a request that goes no further; the connection ends with it.
@@ -45,6 +48,7 @@ pub(super) fn of_flaw(flaw: Flaw) -> Response<OutBody> {
         Flaw::Loop => (StatusCode::LOOP_DETECTED, "the request came this way before\n"),
     };
     let mut response = told(status, text);
+    tell(&mut response, "refused");
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -55,6 +59,16 @@ pub(super) fn told(status: StatusCode, text: &str) -> Response<OutBody> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
+}
+
+/// Says in `Cache-Status` that the answer is neither stored nor the origin's.
+///
+/// RFC 9211 section 2 would have it left out; so every answer carries one, and who reads only this
+/// field knows of each what became of it.
+fn tell(response: &mut Response<OutBody>, detail: &str) {
+    if let Ok(status) = HeaderValue::try_from(format!("spillgate; detail={detail}")) {
+        response.headers_mut().insert(CACHE_STATUS, status);
+    }
 }
 
 fn status_of(error: &Error) -> StatusCode {
@@ -79,4 +93,5 @@ fn of_upload(error: &Error) -> Option<&UploadError> {
     error.source().and_then(|cause| cause.downcast_ref())
 }
 
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
