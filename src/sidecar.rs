@@ -21,6 +21,7 @@ mod share;
 mod stream;
 pub mod tally;
 mod tls;
+mod trailers;
 mod upload;
 
 use std::io;

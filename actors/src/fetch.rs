@@ -23,7 +23,7 @@ use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
 use crate::request_body::Body;
-use crate::transport::Interim;
+use crate::transport::Beside;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -39,7 +39,7 @@ pub struct Fetch {
     pub(crate) wishes: Wishes,
     pub(crate) span: tracing::Span,
     pub(crate) parent: Option<SpanContext>,
-    pub(crate) interim: Option<Interim>,
+    pub(crate) beside: Beside,
 }
 
 /// How a caller wants its request treated; what is `None` is left to the plan.
@@ -149,7 +149,7 @@ impl Fetch {
             wishes: Wishes::default(),
             span: tracing::Span::current(),
             parent: None,
-            interim: None,
+            beside: Beside::default(),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
 use crate::replay::Replay;
-use crate::transport::{Connection, Interim, TransportError};
+use crate::transport::{Beside, Connection, TransportError};
 
 /// A call that passed the checks at the door.
 pub(crate) struct Prepared {
@@ -48,7 +48,7 @@ pub(crate) struct Order {
     pub(crate) body_max: usize,
     pub(crate) redirects_max: u32,
     pub(crate) delivery: Delivery,
-    pub(crate) interim: Option<Interim>,
+    pub(crate) beside: Beside,
 }
 
 /// The body, as far as it can be looked at.

@@ -53,7 +53,7 @@ impl Fetch {
             wishes: self.wishes.clone(),
             span: self.span.clone(),
             parent: self.parent,
-            interim: self.interim.clone(),
+            beside: self.beside.clone(),
         })
     }
 
