@@ -2,5 +2,7 @@
 
 mod admin;
 mod hygiene;
-mod origin;
+pub(crate) mod origin;
+mod staleness;
 mod stampede;
+mod storage;
