@@ -7,7 +7,7 @@
 mod failures;
 pub(crate) mod handle;
 mod labels;
-mod renewals;
+pub(crate) mod renewals;
 mod storage;
 pub(crate) mod terms;
 pub(crate) mod views;
@@ -21,6 +21,7 @@ use http::{HeaderMap, Method, StatusCode};
 use spillgate_actors::answer::Response;
 use spillgate_actors::cache_use::CacheMark;
 use spillgate_actors::core::advice::ErrorKind;
+use spillgate_actors::core::cache::using;
 use spillgate_actors::core::verdict::Finality;
 use spillgate_actors::door::Door;
 use spillgate_actors::error::Error;
@@ -182,7 +183,8 @@ impl Way<'_> {
     fn failed(&self, pending: &Pending, error: Error) -> Result<Response, Error> {
         let caching = &self.front.caching;
         caching.failures.note_error(pending, &error, self.terms.failures);
-        let budgeted = || caching.cache().instead(pending).filter(|_| is_covered(error.kind()));
+        let budgeted =
+            || caching.cache().instead(pending).filter(|_| using::is_covered(error.kind()));
         let any = || caching.cache().anything(pending).filter(|_| self.fallback_stale);
         match budgeted().or_else(any) {
             Some(stale) => Ok(Label::instead_of(&error).replace(self.front, pending, &stale)),
@@ -294,47 +296,6 @@ fn is_judged_bad(response: &Response) -> bool {
     let finality = response.record().and_then(|record| record.finality);
     let looks_good = !(response.status().is_client_error() || response.status().is_server_error());
     looks_good && finality.is_some_and(|finality| finality != Finality::Settled)
-}
-
-/// Whether an error is one that `stale-if-error` is about: the upstream could not be asked, or had
-/// no answer.
-pub(crate) fn is_covered(kind: ErrorKind) -> bool {
-    match kind {
-        ErrorKind::Overloaded
-        | ErrorKind::QueueFull
-        | ErrorKind::CircuitOpen
-        | ErrorKind::RateLimited
-        | ErrorKind::DeadlineExceeded
-        | ErrorKind::DeviceOffline
-        | ErrorKind::DnsError
-        | ErrorKind::DestinationUnavailable
-        | ErrorKind::ConnectionRefused
-        | ErrorKind::ConnectionTimeout
-        | ErrorKind::ConnectionTerminated
-        | ErrorKind::TlsProtocolError
-        | ErrorKind::HttpResponseTimeout
-        | ErrorKind::ConnectionReadTimeout
-        | ErrorKind::HttpResponseIncomplete
-        | ErrorKind::HttpResponseContentCoding
-        | ErrorKind::HttpProtocolError => true,
-        ErrorKind::InvalidRequest
-        | ErrorKind::RequestBody
-        | ErrorKind::InvalidConfig
-        | ErrorKind::ShuttingDown
-        | ErrorKind::Cancelled
-        | ErrorKind::Superseded
-        | ErrorKind::NotCached
-        | ErrorKind::DestinationIpProhibited
-        | ErrorKind::TlsCertificateError
-        | ErrorKind::HttpResponseBodySize
-        | ErrorKind::HttpResponseHeaderSectionSize
-        | ErrorKind::RedirectRefused
-        | ErrorKind::TooManyRedirects
-        | ErrorKind::HttpStatus
-        | ErrorKind::Business
-        | ErrorKind::Decode
-        | ErrorKind::Internal => false,
-    }
 }
 
 fn not_cached() -> Error {

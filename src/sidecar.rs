@@ -4,12 +4,17 @@
 //! queue, breaker, retries and spans apply; bodies stream both ways.
 
 mod admin;
+mod alarm;
 mod body;
+pub mod bounds;
 mod exchange;
 mod hygiene;
+mod inbound;
 mod interim;
 mod listener;
 pub mod manner;
+mod opaque;
+mod presence;
 mod refusal;
 mod response;
 mod share;
@@ -17,6 +22,7 @@ mod stream;
 pub mod tally;
 mod terms;
 mod tls;
+mod upload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +38,7 @@ use url::Url;
 use crate::cache::Cache;
 use crate::client::Client;
 use crate::sidecar::admin::Admin;
+use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::tally::Tally;
@@ -47,6 +54,8 @@ pub struct ListenerOptions {
     pub repeats: Repeats,
     /// Certificate chain and key, as PEM files, if it speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// How long its clients may keep it waiting.
+    pub bounds: Bounds,
 }
 
 /// A running proxy; it ends with [`Sidecar::drain`].
@@ -72,12 +81,12 @@ impl Sidecar {
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
         let mut addrs = Vec::new();
         let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream, repeats, tls } in listeners {
+        for ListenerOptions { bind, upstream, repeats, tls, bounds } in listeners {
             let tls = tls.as_ref().map(tls::acceptor).transpose()?;
             let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
             addrs.push(socket.local_addr()?);
             let service =
-                listener::Service { exchanges: exchanges.clone(), upstream, repeats, tls };
+                listener::Service { exchanges: exchanges.clone(), upstream, repeats, tls, bounds };
             let serving = listener::serve(socket, service, stop.clone(), connections.clone());
             connections.spawn(serving);
         }

@@ -378,5 +378,5 @@ fn replace(into: &mut HeaderMap, name: &HeaderName, from: &HeaderMap) {
 
 /// Whether a status is one that `stale-if-error` is about (RFC 5861 section 4).
 pub fn is_failure(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+    using::is_failure(status.as_u16())
 }

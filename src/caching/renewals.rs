@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cache::key::Owner;
 
 /// Where an answer is stored, whose it is, and which of those that are known there.
-pub(super) type Place = (([u8; 32], Owner), Vec<u8>);
+pub(crate) type Place = (([u8; 32], Owner), Vec<u8>);
 
 /// The renewals that are under way.
 #[derive(Default)]
-pub(super) struct Renewals(Arc<Mutex<HashSet<Place>>>);
+pub(crate) struct Renewals(Arc<Mutex<HashSet<Place>>>);
 
 /// The right to renew one answer; it ends when it is dropped.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     place: Place,
     under_way: Arc<Mutex<HashSet<Place>>>,
 }
 
 impl Renewals {
     /// Begins a renewal; `None` if it is under way, or too many are.
-    pub(super) fn begin(&self, place: Place) -> Option<Turn> {
+    pub(crate) fn begin(&self, place: Place) -> Option<Turn> {
         let mut under_way = locked(&self.0);
         if under_way.len() >= RENEWALS_MAX || !under_way.insert(place.clone()) {
             return None;

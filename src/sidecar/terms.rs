@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use spillgate_actors::core::cache::using;
 use spillgate_actors::error::Error;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
 use crate::cache::fate::Replacement;
-use crate::caching::{Caching, is_covered};
+use crate::caching::Caching;
 use crate::client::Client;
 
 /// Where settings are looked up.
@@ -34,7 +35,7 @@ impl Terms {
 
 /// What is stored and may stand in for an error, labelled with that.
 pub(super) fn stand_in(cache: &Cache, pending: &Pending, error: &Error) -> Option<Replacement> {
-    if !is_covered(error.kind()) {
+    if !using::is_covered(error.kind()) {
         return None;
     }
     Some(cache.instead(pending)?.because(error.kind().name()))

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{AttemptId, Priority, Ticket};
-use spillgate_core::outcome::Evidence;
+use spillgate_core::outcome::{Evidence, Outcome};
 
 /// One caller's wish in a modelled world.
 #[derive(Debug, Clone, Copy)]
@@ -53,9 +54,34 @@ pub(super) enum Effect {
     Answer {
         /// Whose.
         ticket: Ticket,
-        /// Whether it is what the caller wished for.
-        good: bool,
+        /// With what.
+        reply: Reply,
     },
+}
+
+/// What a ticket is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// An answer with this status.
+    Status(u16),
+    /// None, for this reason.
+    Error(ErrorKind),
+}
+
+impl Reply {
+    /// What an attempt brought.
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let error = || Self::Error(evidence.kind.unwrap_or(ErrorKind::Internal));
+        evidence.status.map_or_else(error, Self::Status)
+    }
+
+    /// Whether it is what the caller wished for.
+    pub(super) fn is_good(self) -> bool {
+        match self {
+            Self::Status(status) => Outcome::of_status(status) == Outcome::Success,
+            Self::Error(_) => false,
+        }
+    }
 }
 
 /// Someone who calls into a modelled world by some policy.

@@ -230,7 +230,9 @@ impl<C: Client> Fleet<C> {
                 }
                 Effect::Recall(attempt) => self.recall(at, client, attempt),
                 Effect::Join(ticket) => self.tally.join(ticket.0),
-                Effect::Answer { ticket, good } => self.tally.answer(at, ticket.0, good),
+                Effect::Answer { ticket, reply } => {
+                    self.tally.answer(at, ticket.0, reply.is_good());
+                }
             }
         }
         self.effects.clear();

@@ -52,6 +52,18 @@ pub(super) const FRAMES: &[Frame] = &[
         y: axis("calls with a good answer, %", Linear),
     },
     Frame {
+        name: "stampede",
+        title: "10,300 calls a second for what expires each second",
+        x: axis("seconds since the first call", Linear),
+        y: axis("requests a second at the origin", Logarithmic),
+    },
+    Frame {
+        name: "outage",
+        title: "A cache whose origin is away for ten minutes",
+        x: axis("seconds since it went away", Linear),
+        y: axis("calls with a good answer, %", Linear),
+    },
+    Frame {
         name: "tail",
         title: "A thousand reads a request: the tail with and without hedges",
         x: axis("milliseconds", Logarithmic),

@@ -7,6 +7,7 @@
 mod agenda;
 mod backend;
 pub mod bars;
+mod cached;
 mod chance;
 mod client;
 pub mod compare;

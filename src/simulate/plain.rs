@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use spillgate_core::call::{AttemptId, FlightId, Ticket};
 use spillgate_core::outcome::{Evidence, Outcome};
 
-use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::client::{Client, Effect, Reply, Wish};
 
 /// Sends at once whatever is asked for, and again when it fails.
 #[derive(Debug)]
@@ -100,7 +100,8 @@ impl Client for Plain {
             return;
         }
         self.waiting.remove(&attempt.flight);
-        effects.push(Effect::Answer { ticket: waiting.ticket, good });
+        let reply = Reply::of(&evidence);
+        effects.push(Effect::Answer { ticket: waiting.ticket, reply });
     }
 
     fn wake(&mut self, _: Instant, _: &mut Vec<Effect>) {}

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use spillgate_core::advice::ErrorKind;
 use spillgate_core::call::{
     AttemptId, BreakerUse, CallSpec, CallerKey, FlightId, FlightKey, HedgeUse, HostKey, Repeat,
     Target, Ticket,
@@ -17,11 +18,11 @@ use spillgate_core::coordinator::Coordinator;
 use spillgate_core::coordinator::port::{Action as Demand, Answer, Input as DemandInput};
 use spillgate_core::event::{BreakerMode, BreakerState};
 use spillgate_core::host::{Action as Supply, Host, Input as SupplyInput};
-use spillgate_core::outcome::{Evidence, Outcome};
+use spillgate_core::outcome::Evidence;
 use spillgate_core::policy::{HostPolicy, Limits};
 use spillgate_core::rng::Rng;
 
-use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::client::{Client, Effect, Reply, Wish};
 
 /// A process with the production pipeline in it.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ pub(super) struct Process {
 struct Story {
     leader: Ticket,
     route: usize,
-    brought: Option<Outcome>,
+    brought: Option<Evidence>,
 }
 
 /// What a process is made of.
@@ -157,17 +158,21 @@ impl Process {
                 self.follow_host(now, effects);
             }
             Demand::Answer(ticket, answer) => {
-                let good = self.is_good(answer);
-                effects.push(Effect::Answer { ticket, good });
+                let reply = self.reply(answer);
+                effects.push(Effect::Answer { ticket, reply });
             }
             Demand::End(flight) => drop(self.flights.remove(&flight)),
         }
     }
 
-    fn is_good(&self, answer: Answer) -> bool {
-        let (Answer::Arrived(flight, _) | Answer::Opened(flight)) = answer else { return false };
-        let brought = self.flights.get(&flight).and_then(|story| story.brought);
-        brought == Some(Outcome::Success)
+    fn reply(&self, answer: Answer) -> Reply {
+        match answer {
+            Answer::Arrived(flight, _) | Answer::Opened(flight) => {
+                let brought = self.flights.get(&flight).and_then(|story| story.brought.as_ref());
+                brought.map_or(Reply::Error(ErrorKind::Internal), Reply::of)
+            }
+            Answer::Refused { kind, .. } => Reply::Error(kind),
+        }
     }
 
     fn follow_host(&mut self, now: Instant, effects: &mut Vec<Effect>) {
@@ -221,7 +226,7 @@ impl Client for Process {
         if flight.is_some_and(|flight| flight.race.runs(attempt.n))
             && let Some(story) = self.flights.get_mut(&attempt.flight)
         {
-            story.brought = Some(evidence.outcome);
+            story.brought = Some(evidence);
         }
         self.host.handle(now, SupplyInput::Settled { attempt, evidence });
         self.run(now, effects);

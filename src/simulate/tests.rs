@@ -13,7 +13,7 @@ use crate::simulate::run::{run, scenarios};
 #[test]
 fn same_seed_gives_the_same_bytes() {
     let csv = |name| run(&Lab::default(), Some(name), 2).csv();
-    for name in ["S1v", "S2c", "S9d"] {
+    for name in ["S1v", "S2c", "S7a", "S9d"] {
         assert_eq!(csv(name), csv(name));
     }
 }
@@ -30,7 +30,7 @@ fn every_row_has_a_scenario_and_every_scenario_rows() {
 
 #[test]
 fn standard_settings_meet_the_cheap_bars() {
-    for name in ["S1v", "S1a", "S1c", "S2c", "S9d", "X"] {
+    for name in ["S1v", "S1a", "S1c", "S2c", "S7a", "S9d", "X"] {
         let report = run(&Lab::default(), Some(name), 1);
         assert_eq!(failures(&report), Vec::<&str>::new(), "{name}");
     }

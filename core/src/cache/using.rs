@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::advice::ErrorKind;
 use crate::cache::date::Wall;
 use crate::cache::directives::{Extent, Wishes};
 use crate::cache::rules::{Mode, Rules};
@@ -111,6 +112,52 @@ pub fn forbids_stale(rules: &Rules, entry: &Entry) -> bool {
     directives.must_revalidate || (rules.mode == Mode::Shared && for_shared)
 }
 
+/// Whether a status is one that `stale-if-error` is about (RFC 5861 section 4).
+pub fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502 | 503 | 504)
+}
+
+/// Whether an error is one that `stale-if-error` is about: the upstream could not be asked, or had
+/// no answer.
+pub fn is_covered(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Overloaded
+        | ErrorKind::QueueFull
+        | ErrorKind::CircuitOpen
+        | ErrorKind::RateLimited
+        | ErrorKind::DeadlineExceeded
+        | ErrorKind::DeviceOffline
+        | ErrorKind::DnsError
+        | ErrorKind::DestinationUnavailable
+        | ErrorKind::ConnectionRefused
+        | ErrorKind::ConnectionTimeout
+        | ErrorKind::ConnectionTerminated
+        | ErrorKind::TlsProtocolError
+        | ErrorKind::HttpResponseTimeout
+        | ErrorKind::ConnectionReadTimeout
+        | ErrorKind::HttpResponseIncomplete
+        | ErrorKind::HttpResponseContentCoding
+        | ErrorKind::HttpProtocolError => true,
+        ErrorKind::InvalidRequest
+        | ErrorKind::RequestBody
+        | ErrorKind::InvalidConfig
+        | ErrorKind::ShuttingDown
+        | ErrorKind::Cancelled
+        | ErrorKind::Superseded
+        | ErrorKind::NotCached
+        | ErrorKind::DestinationIpProhibited
+        | ErrorKind::TlsCertificateError
+        | ErrorKind::HttpResponseBodySize
+        | ErrorKind::HttpResponseHeaderSectionSize
+        | ErrorKind::RedirectRefused
+        | ErrorKind::TooManyRedirects
+        | ErrorKind::HttpStatus
+        | ErrorKind::Business
+        | ErrorKind::Decode
+        | ErrorKind::Internal => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +238,22 @@ mod tests {
             let now = later(seconds);
             let stale = instead_of_error(&Rules::default(), &entry(said), &wishes(wish), now);
             assert_eq!(stale.is_some(), covered, "{said} | {wish} | {seconds}");
+        }
+    }
+
+    #[test]
+    fn stale_answers_stand_in_for_an_upstream_that_cannot_answer_and_for_nothing_else() {
+        for status in [500, 502, 503, 504] {
+            assert!(is_failure(status), "{status}");
+        }
+        for status in [200, 304, 404, 410, 429, 499, 501, 505, 511, 599] {
+            assert!(!is_failure(status), "{status}");
+        }
+        for kind in [ErrorKind::CircuitOpen, ErrorKind::QueueFull, ErrorKind::ConnectionRefused] {
+            assert!(is_covered(kind), "{kind:?}");
+        }
+        for kind in [ErrorKind::Cancelled, ErrorKind::TlsCertificateError, ErrorKind::NotCached] {
+            assert!(!is_covered(kind), "{kind:?}");
         }
     }
 

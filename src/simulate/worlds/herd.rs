@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use spillgate_core::call::{AttemptId, FlightId, Ticket};
-use spillgate_core::outcome::{Evidence, Outcome};
+use spillgate_core::outcome::Evidence;
 
 use crate::simulate::backend::{Backend, Throttle};
 use crate::simulate::chance::Spread;
-use crate::simulate::client::{Client, Effect, Wish};
+use crate::simulate::client::{Client, Effect, Reply, Wish};
 use crate::simulate::fleet::{self, Arrivals, Load, plain_errand};
 use crate::simulate::lab::{Finding, Lab};
 use crate::simulate::measure::number;
@@ -69,8 +69,8 @@ impl Client for Obedient {
     fn settle(&mut self, _: Instant, _: AttemptId, evidence: Evidence, effects: &mut Vec<Effect>) {
         self.again = evidence.hint.filter(|_| self.n < 4);
         if self.again.is_none() {
-            let good = evidence.outcome == Outcome::Success;
-            effects.push(Effect::Answer { ticket: Ticket(self.ticket), good });
+            let reply = Reply::of(&evidence);
+            effects.push(Effect::Answer { ticket: Ticket(self.ticket), reply });
         }
     }
 

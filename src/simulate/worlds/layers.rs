@@ -237,7 +237,9 @@ impl<C: Client> Tower<C> {
                     self.agenda.plan(at, Event::Settle { layer, attempt, sent: at, evidence });
                 }
                 Effect::Join(_) => {}
-                Effect::Answer { ticket, good } => self.answer(at, layer, ticket, good),
+                Effect::Answer { ticket, reply } => {
+                    self.answer(at, layer, ticket, reply.is_good());
+                }
             }
         }
         self.arm(at, layer);

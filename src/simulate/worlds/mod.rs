@@ -6,10 +6,12 @@ mod edges;
 mod hedging;
 mod herd;
 mod layers;
+mod outage;
 mod overload;
 mod partial;
 mod ranks;
 mod retry_load;
+mod stampede;
 mod tail;
 mod throttle;
 
@@ -103,6 +105,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         kind: Bar,
         about: "an upstream that comes back with a cold cache",
         run: cold::start,
+    },
+    Scenario {
+        name: "S7a",
+        kind: Bar,
+        about: "many callers of a cache at the moment when what they want expires",
+        run: stampede::expiry,
+    },
+    Scenario {
+        name: "S7b",
+        kind: Bar,
+        about: "an outage of ten minutes behind a cache",
+        run: outage::staleness,
     },
     Scenario {
         name: "S9",

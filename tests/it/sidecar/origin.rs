@@ -9,13 +9,14 @@ use spillgate::Client;
 use spillgate::cache::key::Identity;
 use spillgate::cache::memory::MemoryStore;
 use spillgate::cache::{Cache, CacheOptions};
+use spillgate::sidecar::bounds::Bounds;
 use spillgate::sidecar::manner::Repeats;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 
 use crate::bench::PATIENCE;
 
-/// What an origin says to a request's head.
-pub(crate) type Say = dyn Fn(&str) -> String + Send + Sync;
+/// What an origin says to a request's head; nothing ends the connection.
+pub(crate) type Say = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
 /// An origin that answers once its gate is open.
 pub(crate) struct Origin {
@@ -33,11 +34,14 @@ struct Stage {
 struct State {
     open: bool,
     heads: Vec<String>,
+    connections: usize,
+    closed: usize,
 }
 
 impl Origin {
     /// Starts one with a closed gate.
-    pub(crate) fn start(say: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+    pub(crate) fn start<T: Into<Vec<u8>>>(say: impl Fn(&str) -> T + Send + Sync + 'static) -> Self {
+        let say = move |head: &str| say(head).into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let (stage, say): (Arc<Stage>, Arc<Say>) = (Arc::default(), Arc::new(say));
@@ -45,7 +49,12 @@ impl Origin {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stage, say) = (on_stage.clone(), say.clone());
-                thread::spawn(move || serve(&stream.unwrap(), &stage, say.as_ref()));
+                stage.state.lock().unwrap().connections += 1;
+                thread::spawn(move || {
+                    serve(&stream.unwrap(), &stage, say.as_ref());
+                    // The stream is closed by then.
+                    stage.state.lock().unwrap().closed += 1;
+                });
             }
         });
         Self { addr, stage }
@@ -66,7 +75,16 @@ impl Origin {
     pub(crate) fn count(&self) -> usize {
         self.heads().len()
     }
+
+    /// How many connections there were, and how many of them have ended.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let state = self.stage.state.lock().unwrap();
+        (state.connections, state.closed)
+    }
 }
+
+/// A field of the last answer on a connection: whoever reads it is not told.
+pub(crate) const ENDS: &[u8] = b"X-Ends: 1\r\n";
 
 fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
     let mut read = Vec::new();
@@ -80,7 +98,8 @@ fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
             }
             continue;
         };
-        let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+        let head: Vec<u8> = read.drain(..end + 4).collect();
+        let head = String::from_utf8_lossy(&head).into_owned();
         // The end of a chunked body looks like a head, but has no request line.
         if !head.contains(" HTTP/1.1\r\n") {
             continue;
@@ -92,7 +111,9 @@ fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
             state = gate.changed.wait(state).unwrap();
         }
         drop(state);
-        if stream.write_all(say(&head).as_bytes()).is_err() {
+        let answer = say(&head);
+        let ends = answer.is_empty() || answer.windows(ENDS.len()).any(|field| field == ENDS);
+        if stream.write_all(&answer).is_err() || ends {
             return;
         }
     }
@@ -116,6 +137,15 @@ pub(crate) async fn proxy(origin: &Origin) -> Sidecar {
 
 /// A proxy with another cache.
 pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidecar {
+    proxy_with(origin, options, |_| {}).await
+}
+
+/// A proxy with a listener that is changed from what it would be.
+pub(crate) async fn proxy_with(
+    origin: SocketAddr,
+    options: CacheOptions,
+    change: impl FnOnce(&mut ListenerOptions),
+) -> Sidecar {
     let client = Client::builder().passing_on().defaults(|config| {
         config.limits.global = 256;
         config.defaults.concurrency = 256;
@@ -125,12 +155,19 @@ pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidec
     let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
     let upstream = format!("http://{origin}/").parse().unwrap();
     let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
-    let listener = ListenerOptions { bind, upstream, repeats, tls: None };
+    let mut listener =
+        ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
+    change(&mut listener);
     Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
 }
 
 /// Sends bytes and reads until the connection ends.
 pub(crate) async fn exchange(addr: SocketAddr, bytes: impl Into<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&exchange_bytes(addr, bytes).await).into_owned()
+}
+
+/// The same, with an answer of bytes.
+pub(crate) async fn exchange_bytes(addr: SocketAddr, bytes: impl Into<Vec<u8>>) -> Vec<u8> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let bytes = bytes.into();
     let talk = async {
@@ -139,7 +176,7 @@ pub(crate) async fn exchange(addr: SocketAddr, bytes: impl Into<Vec<u8>>) -> Str
         let mut answer = Vec::new();
         // A reset after an answer is an end, too.
         let _ = stream.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
+        answer
     };
     tokio::time::timeout(PATIENCE, talk).await.expect("the connection ends")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use spillgate::sidecar::bounds::Bounds;
 use spillgate::sidecar::manner::Repeats;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 use spillgate::{BreakerOptions, BreakerState, Client, ClientBuilder, Config};
@@ -20,7 +21,8 @@ async fn proxy_of(
     let client = change(Client::builder().passing_on()).build().unwrap();
     let upstream = format!("http://{}/", origin.addr).parse().unwrap();
     let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
-    let listener = ListenerOptions { bind, upstream, repeats, tls: None };
+    let listener =
+        ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
     let cache = client.cache().shared();
     (Sidecar::start(client.clone(), cache, vec![listener]).await.unwrap(), client)
 }
