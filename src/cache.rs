@@ -16,10 +16,11 @@ pub mod regime;
 pub mod served;
 pub mod store;
 pub mod tally;
+mod troubles;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use spillgate_actors::core::cache::date::Wall;
@@ -33,6 +34,7 @@ use crate::cache::purge::{Purge, Purges};
 use crate::cache::regime::{PartitionRules, RuleBook};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
+use crate::cache::troubles::Troubles;
 
 /// What a cache is made of.
 #[derive(Debug, Clone)]
@@ -47,6 +49,9 @@ pub struct CacheOptions {
     pub body_max: usize,
     /// The most answers for one address and one owner, told apart by `Vary`.
     pub variants_max: usize,
+    /// How long after a failure nobody asks about what is stale and may stand in for it; zero asks
+    /// each time.
+    pub back_off: Duration,
 }
 
 /// An HTTP cache; cheap to share.
@@ -56,6 +61,7 @@ pub struct Cache {
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
+    troubles: Troubles,
     tallies: Arc<Tallies>,
 }
 
@@ -67,6 +73,7 @@ impl Default for CacheOptions {
             partitions: PartitionRules::Shared,
             body_max: 8 << 20,
             variants_max: 32,
+            back_off: Duration::from_secs(1),
         }
     }
 }
@@ -76,7 +83,8 @@ impl Cache {
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
         let book = RuleBook::new(options.rules.clone(), options.partitions);
         let (keys, purges) = (Keys::new(secret, options.identity), Purges::default());
-        Self { options, book, store, keys, purges, tallies: Arc::default() }
+        let (troubles, tallies) = (Troubles::new(options.back_off), Arc::default());
+        Self { options, book, store, keys, purges, troubles, tallies }
     }
 
     /// The settings.

@@ -183,6 +183,7 @@ impl Way<'_> {
     fn failed(&self, pending: &Pending, error: Error) -> Result<Response, Error> {
         let caching = &self.front.caching;
         caching.failures.note_error(pending, &error, self.terms.failures);
+        caching.cache().note_failure(pending, &error);
         let budgeted =
             || caching.cache().instead(pending).filter(|_| using::is_covered(error.kind()));
         let any = || caching.cache().anything(pending).filter(|_| self.fallback_stale);

@@ -164,6 +164,9 @@ impl Cache {
             }
         };
         let serve = || Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, place.now));
+        if let Some(failed) = self.spares_origin(rules, used, (&place.key, &stored), &wishes) {
+            return Look::Serve(Box::new((*serve()).in_place_of(failed)));
+        }
         match used {
             Use::Fresh | Use::Stale => Look::Serve(serve()),
             Use::WhileRenewed => {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, StatusCode};
+use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::{Directives, Extent};
 use spillgate_actors::core::cache::fields::Fields as _;
@@ -75,6 +76,11 @@ impl Cache {
             && let Some(held) = pending.held.as_deref().filter(|_| pending.validating)
         {
             return self.renewed(pending, held, headers);
+        }
+        if is_failure(status) {
+            self.troubles.note(pending, ErrorKind::HttpStatus);
+        } else {
+            self.troubles.end(&pending.key);
         }
         if is_failure(status)
             && let Some(mut stale) = self.instead(pending)
@@ -338,6 +344,12 @@ impl Kept {
     /// Whether another request would be answered by it.
     pub fn is_for(&self, request: &HeaderMap) -> bool {
         vary::selection(&self.entry.selecting, &Lines(request)) == self.selection
+    }
+
+    /// Whether it sets a cookie and does not say that all may have it: what the rules store of it is
+    /// for later, and those who ask meanwhile ask for themselves.
+    pub fn is_for_one(&self) -> bool {
+        self.sets_cookie && !self.entry.said.directives.public
     }
 
     /// Whether it sets a cookie, which is for its own caller alone.

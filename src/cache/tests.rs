@@ -217,7 +217,7 @@ impl World {
     }
 }
 
-/// How often something was found, was another's, and was its owner's alone.
+/// How often something was found, was another's, and was its owner's alone, in a hundred runs.
 fn run(realm: Realm) -> (u64, u64, u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|runs| runs.parse::<u64>().ok());
     let runs = number("SPILLGATE_INTERLEAVINGS").unwrap_or(1_000);
@@ -231,41 +231,42 @@ fn run(realm: Realm) -> (u64, u64, u64) {
         shared += world.shared;
         private += world.private;
     }
-    (hits, shared, private)
+    let of_hundred = |count: u64| (count * 100).div_ceil(runs.max(1));
+    (of_hundred(hits), of_hundred(shared), of_hundred(private))
 }
 
 #[test]
 fn nothing_of_one_user_reaches_another() {
     let (hits, shared, private) = run((Identity::ByCredentials, PartitionRules::Shared));
-    assert!(hits > 1_000, "{hits} hits prove little");
+    assert!(hits > 100, "{hits} hits prove little");
     assert_eq!((shared, private), (0, 0));
 }
 
 #[test]
 fn what_is_for_one_user_is_stored_for_that_one_under_private_rules() {
     let (hits, shared, private) = run((Identity::ByCredentials, PartitionRules::Private));
-    assert!(hits > 1_000 && private > 200, "{hits} hits, {private} private, prove little");
+    assert!(hits > 100 && private > 20, "{hits} hits, {private} private, prove little");
     assert_eq!(shared, 0);
 }
 
 #[test]
 fn users_share_only_what_says_that_all_may_have_it() {
     let (hits, shared, private) = run((Identity::UnlessShared, PartitionRules::Shared));
-    assert!(hits > 1_000 && shared > 500, "{hits} hits, {shared} shared, prove little");
+    assert!(hits > 100 && shared > 50, "{hits} hits, {shared} shared, prove little");
     assert_eq!(private, 0);
 }
 
 #[test]
 fn private_rules_give_nobody_what_is_anothers_where_some_is_shared() {
     let (hits, _, private) = run((Identity::UnlessShared, PartitionRules::Private));
-    assert!(hits > 1_000 && private > 200, "{hits} hits, {private} private, prove little");
+    assert!(hits > 100 && private > 20, "{hits} hits, {private} private, prove little");
 }
 
 #[test]
 fn one_table_for_all_shares_only_what_may_be_shared() {
     for partitions in [PartitionRules::Shared, PartitionRules::Private] {
         let (hits, shared, private) = run((Identity::Shared, partitions));
-        assert!(hits > 1_000 && shared > 500, "{hits} hits, {shared} shared, prove little");
+        assert!(hits > 100 && shared > 50, "{hits} hits, {shared} shared, prove little");
         assert_eq!(private, 0);
     }
 }

@@ -158,7 +158,7 @@ impl Exchanges {
         manner: Manner,
     ) -> Response<OutBody> {
         match landing {
-            Some(Landing::Shared(shared)) => {
+            Some(Landing::Shared(shared)) if first || !shared.is_for_one() => {
                 if let Some(response) = of_shared(&shared, ask, first) {
                     return response;
                 }
@@ -184,7 +184,7 @@ impl Exchanges {
                     return of_own(response, cache_status);
                 }
             }
-            Some(Landing::Replaced(_) | Landing::Released) | None => {}
+            Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
         }
         match spare {
             Some(pending) => self.alone(pending, Body::Empty, manner).await,
@@ -312,6 +312,7 @@ impl Exchanges {
         let response = match self.client.stream(manner.apply(fetch).no_coalesce()).await {
             Ok(response) => response,
             Err(error) => {
+                self.cache.note_failure(pending, &error);
                 let stale = stand_in(&self.cache, pending, &error);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
