@@ -24,7 +24,9 @@ mod share;
 mod stream;
 pub mod tally;
 mod target;
+mod terms;
 mod tls;
+mod trailers;
 mod tunnel;
 mod upload;
 
@@ -86,6 +88,9 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Binds all listeners and begins to serve on the current runtime.
+    ///
+    /// Over the client's own cache, [`CacheHandle::shared`](crate::CacheHandle::shared), what the
+    /// client's configuration says of a host or a route holds for the proxy, after a reload as well.
     pub async fn start(
         client: Client,
         cache: Arc<Cache>,

@@ -51,15 +51,18 @@ pub struct Outbound {
     pub marks: Arc<PhaseMarks>,
     /// Over which connection it goes.
     pub way: Way,
-    /// What is wanted of it beside the answer.
-    pub asides: Asides,
+    /// What is passed on beside the head and the body.
+    pub beside: Beside,
 }
 
-/// What a caller wants of an exchange beside its answer; a transport may be unable to give it.
+/// What a caller that passes messages on wants of them beside heads and bodies; a transport may be
+/// unable to.
 #[derive(Clone, Default)]
-pub struct Asides {
+pub struct Beside {
     /// Who wants to see interim answers (1xx) as they come.
     pub interim: Option<Interim>,
+    /// What goes and comes behind the bodies.
+    pub trailers: Option<Arc<dyn Trailers>>,
     /// Who takes the connection over if the answer makes it a tunnel: that of a `CONNECT`, or a 101
     /// to a request that asks for another protocol.
     pub handover: Option<Handover>,
@@ -78,6 +81,15 @@ pub type Tunnel = Box<dyn Duplex>;
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The fields behind the bodies of one call, for a caller that passes them on.
+pub trait Trailers: Send + Sync {
+    /// What goes behind the request's body, asked for once it has ended.
+    fn of_request(&self) -> Option<HeaderMap>;
+
+    /// What came behind the answer's body; nothing when an attempt begins.
+    fn of_answer(&self, fields: Option<HeaderMap>);
+}
 
 /// Over which connection a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::StreamExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
@@ -14,7 +13,7 @@ use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
-use spillgate_actors::transport::{Interim, TransportError};
+use spillgate_actors::transport::Interim;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +30,7 @@ use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::target::{Duty, Target};
+use crate::sidecar::terms::{Terms, stand_in};
 use crate::sidecar::tunnel::{Passage, Tunnels};
 use crate::sidecar::upload::Upload;
 use crate::sidecar::{hygiene, refusal, target, tunnel};
@@ -39,6 +39,7 @@ use crate::sidecar::{hygiene, refusal, target, tunnel};
 pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
+    terms: Terms,
     flights: Flights,
     name: Pseudonym,
     pub(super) tunnels: Tunnels,
@@ -48,9 +49,10 @@ pub(super) struct Exchanges {
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
+        let terms = Terms::of(&client, &cache);
         let tallies: Arc<Tallies> = Arc::default();
         let tunnels = Tunnels::new(client.clone(), tallies.clone());
-        Self { client, cache, flights, name, tunnels, tallies }
+        Self { client, cache, terms, flights, name, tunnels, tallies }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -108,7 +110,7 @@ impl Exchanges {
         body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
-        match self.cache.look(ask) {
+        match self.terms.look(&self.cache, ask) {
             Look::Serve(served) => {
                 self.tallies.hits.fetch_add(1, Relaxed);
                 of_served(*served)
@@ -131,13 +133,16 @@ impl Exchanges {
     ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
         if !pending.may_store() || credentials || !body.is_end_stream() {
-            return self.alone(pending, in_body(body), manner).await;
+            return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
+        // For a client that does not wait until the end.
+        let stale = || stand_in(&self.cache, &pending, &late());
+        let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
         let spare = if let Some(landing) = seat.first {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
@@ -153,7 +158,9 @@ impl Exchanges {
         };
         let waits = self.tallies.waits();
         let Some(landing) = manner.in_time(seat.flight.landed()).await else {
-            return refusal::of_error(&late());
+            let refused = || refusal::of_error(&late());
+            let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
+            return stale.map_or_else(refused, serve);
         };
         drop(waits);
         self.land(landing, (first, &seat.flight, &ask), spare, manner).await
@@ -182,15 +189,16 @@ impl Exchanges {
                 return of_served(replacement.serve(&ask.method, &ask.headers));
             }
             Some(Landing::Failed(error)) => {
-                let stale = spare.as_ref().and_then(|pending| self.cache.instead(pending));
+                let stale = spare.as_ref();
+                let stale = stale.and_then(|pending| stand_in(&self.cache, pending, &error));
                 return stale.map_or_else(
                     || refusal::of_error(&error),
                     |stale| of_served(stale.serve(&ask.method, &ask.headers)),
                 );
             }
             Some(Landing::Released) if first => {
-                if let Some(Own { response, cache_status }) = flight.take_own() {
-                    return of_own(response, cache_status);
+                if let Some(own) = flight.take_own() {
+                    return of_own(own);
                 }
             }
             Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
@@ -219,7 +227,8 @@ impl Exchanges {
                     None if is_failure(response.status()) => {}
                     None => {
                         self.flights.keep_apart(place);
-                        flight.leave_own(Own { response, cache_status });
+                        let behind = manner.behind();
+                        flight.leave_own(Own { response, cache_status, behind });
                         return Landing::Released;
                     }
                 }
@@ -281,7 +290,10 @@ impl Exchanges {
                 of_served(replacement.serve_asker(&ask.method, &ask.headers))
             }
             Asked::Failed(error) => refusal::of_error(&error),
-            Asked::Came(response, None) => of_own(response, pending.cache_status()),
+            Asked::Came(response, None) => {
+                let (cache_status, behind) = (pending.cache_status(), manner.behind());
+                of_own(Own { response, cache_status, behind })
+            }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
                 let shared = self.share(Some(kept), response, pending.cache_status(), None);
@@ -322,7 +334,7 @@ impl Exchanges {
             Ok(response) => response,
             Err(error) => {
                 self.cache.note_failure(pending, &error);
-                let stale = self.cache.instead(pending);
+                let stale = stand_in(&self.cache, pending, &error);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
         };
@@ -378,14 +390,4 @@ enum Asked {
     Came(StreamingResponse, Option<Box<Kept>>),
     Replaced(Replacement),
     Failed(Error),
-}
-
-fn in_body(body: Upload) -> Body {
-    if body.is_end_stream() {
-        return Body::Empty;
-    }
-    let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|cause| TransportError::sent(ErrorKind::RequestBody).caused_by(cause))
-    });
-    Body::Stream(Box::pin(chunks))
 }

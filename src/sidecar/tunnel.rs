@@ -9,7 +9,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, TE, UPGRADE};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use hyper::body::Body;
@@ -32,6 +32,7 @@ use crate::sidecar::manner::Manner;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::places::{Place, Places};
 use crate::sidecar::response::of_own;
+use crate::sidecar::share::Own;
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::{hygiene, refusal};
 
@@ -132,7 +133,11 @@ impl Tunnels {
         self.tallies.forwarded.fetch_add(1, Relaxed);
         match protocol {
             None => ask.headers = HeaderMap::new(),
-            Some(protocol) => switching(&mut ask.headers, protocol),
+            Some(protocol) => {
+                // It would be named beside the protocol, and nothing comes behind a 101.
+                ask.headers.remove(TE);
+                switching(&mut ask.headers, protocol);
+            }
         }
         let (handover, mut far) = handover();
         let fetch = Fetch::request(ask.method, ask.url.as_str()).headers(ask.headers);
@@ -140,7 +145,8 @@ impl Tunnels {
         let answer = self.client.stream(fetch).await;
         let answer = answer.map_err(|error| refusal::of_error(&error))?;
         let Ok(far) = far.try_recv() else {
-            return Err(of_own(answer, CacheStatus::forwarded(Why::Bypass)));
+            let (cache_status, behind) = (CacheStatus::forwarded(Why::Bypass), manner.behind());
+            return Err(of_own(Own { response: answer, cache_status, behind }));
         };
         let mut response = Response::new(OutBody::Whole(bytes::Bytes::new()));
         *response.status_mut() = answer.status();

@@ -40,9 +40,9 @@ impl Tunnels {
         outbound: Outbound,
         (number, connections): (u64, &Arc<ConnectionTable>),
     ) -> Result<Inbound, TransportError> {
-        let Outbound { url, connect_timeout, marks, asides, .. } = outbound;
+        let Outbound { url, connect_timeout, marks, beside, .. } = outbound;
         let invalid = || TransportError::never_sent(ErrorKind::InvalidRequest);
-        let handover = asides.handover.ok_or_else(invalid)?;
+        let handover = beside.handover.ok_or_else(invalid)?;
         let (host, port) = url.host_str().zip(url.port_or_known_default()).ok_or_else(invalid)?;
         // In the clear: what is said over it is for its two ends alone.
         let uri: Uri = format!("http://{host}:{port}/").parse().map_err(|_| invalid())?;

@@ -20,7 +20,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use spillgate_actors::phases::PhaseMarks;
 use spillgate_actors::transport::{
-    Asides, Inbound, Outbound, OutboundBody, Transport, TransportError,
+    Beside, Inbound, Outbound, OutboundBody, Transport, TransportError,
 };
 use spillgate_core::advice::ErrorKind;
 
@@ -43,7 +43,7 @@ fn get(url: impl AsRef<str>) -> Outbound {
         connect_timeout: PATIENCE,
         marks: PhaseMarks::new(Instant::now()),
         way: Way::Usual,
-        asides: Asides::default(),
+        beside: Beside::default(),
     }
 }
 
