@@ -75,6 +75,16 @@ impl Caching {
         self.book.store(Arc::new(TermsBook::new(config)));
     }
 
+    /// The rules that hold for a request; `None` if the cache is off for it.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn rules_of(
+        &self,
+        url: &url::Url,
+        method: &Method,
+    ) -> Option<Arc<spillgate_actors::core::cache::rules::Rules>> {
+        self.book.load().terms(url, method, None).map(|terms| terms.rules)
+    }
+
     /// The cache itself, made when it is first needed.
     pub(crate) fn cache(&self) -> &Arc<Cache> {
         self.cache.get_or_init(|| {

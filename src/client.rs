@@ -83,6 +83,22 @@ impl Client {
         receiver
     }
 
+    /// The rules of caching that hold for a request; `None` if the cache is off for it.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn rules_of(
+        &self,
+        url: &url::Url,
+        method: &http::Method,
+    ) -> Option<Arc<spillgate_actors::core::cache::rules::Rules>> {
+        self.engine.front().caching.rules_of(url, method)
+    }
+
+    /// Tells `observer` everything that is remembered from here on, on the reporter thread.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn observe(&self, observer: crate::telemetry::reporter::Observer) {
+        self.engine.observe(observer);
+    }
+
     /// The faults that are injected, and how often each was; none unless chaos was asked for.
     pub fn injected(&self) -> Vec<Injected> {
         self.engine.chaos().map(Injector::injected).unwrap_or_default()

@@ -26,6 +26,7 @@ use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Pseudonym;
 use crate::sidecar::manner::{Manner, Repeats};
 use crate::sidecar::response::{of_own, of_served, of_shared};
+use crate::sidecar::rulebook::Rulebook;
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
@@ -35,15 +36,16 @@ use crate::sidecar::{hygiene, refusal};
 pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
+    rules: Rulebook,
     flights: Flights,
     name: Pseudonym,
     pub(super) tallies: Tallies,
 }
 
 impl Exchanges {
-    pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
+    pub(super) fn new(client: Client, cache: Arc<Cache>, rules: Rulebook) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
-        Self { client, cache, flights, name, tallies: Tallies::default() }
+        Self { client, cache, rules, flights, name, tallies: Tallies::default() }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -92,7 +94,7 @@ impl Exchanges {
         body: Incoming,
         manner: Manner,
     ) -> Response<OutBody> {
-        match self.cache.look(ask) {
+        match self.rules.look(&self.cache, &self.client, ask) {
             Look::Serve(served) => {
                 self.tallies.hits.fetch_add(1, Relaxed);
                 of_served(*served)

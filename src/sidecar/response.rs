@@ -21,7 +21,7 @@ pub(super) fn of_served(served: Served) -> Response<OutBody> {
     let mut response = Response::new(OutBody::Whole(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     response
 }
 
@@ -38,7 +38,7 @@ pub(super) fn of_own(upstream: StreamingResponse, cache_status: CacheStatus) -> 
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response.headers_mut().remove(TRANSFER_ENCODING);
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     response
 }
 
@@ -64,7 +64,7 @@ pub(super) fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Respo
     }
     *response.headers_mut() = headers;
     let cache_status = CacheStatus { collapsed: !first, ..shared.cache_status };
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     Some(response)
 }
 
@@ -79,7 +79,10 @@ fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
     }
 }
 
-fn tell(headers: &mut HeaderMap, cache_status: CacheStatus) {
+fn tell(response: &mut Response<OutBody>, cache_status: CacheStatus) {
+    // Counted where the answer leaves.
+    response.extensions_mut().insert(cache_status);
+    let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(cache_status.to_string()) {
         headers.append(HeaderName::from_static("cache-status"), value);
     }

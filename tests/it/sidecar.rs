@@ -2,8 +2,12 @@
 
 mod admin;
 mod doors;
+mod draining;
 mod faults;
 mod hygiene;
+mod metrics;
 mod origin;
+mod process;
+mod reloading;
 mod stampede;
 mod traps;
