@@ -4,11 +4,14 @@
 //! queue, breaker, retries and spans apply; bodies stream both ways.
 
 pub mod admin;
+mod alarm;
 mod body;
+pub mod bounds;
 mod counts;
 mod exchange;
 mod house;
 mod hygiene;
+mod inbound;
 mod interim;
 mod listener;
 mod listeners;
@@ -16,6 +19,7 @@ pub mod manner;
 mod opaque;
 mod parting;
 mod premises;
+mod presence;
 mod refusal;
 mod response;
 pub mod rulebook;
@@ -23,6 +27,7 @@ mod share;
 mod stream;
 pub mod tally;
 mod tls;
+mod upload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -36,6 +41,7 @@ use url::Url;
 use crate::cache::Cache;
 use crate::client::Client;
 use crate::sidecar::admin::{Admin, AdminOptions, Orders};
+use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::premises::{Part, Premises, Rooms};
@@ -53,6 +59,8 @@ pub struct ListenerOptions {
     pub repeats: Repeats,
     /// Certificate chain and key, as PEM files, if it speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// How long its clients may keep it waiting.
+    pub bounds: Bounds,
 }
 
 /// A client and its cache, for listeners to stand on.

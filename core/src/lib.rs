@@ -40,3 +40,4 @@ pub mod slots;
 pub mod turnover;
 pub mod verdict;
 pub mod window;
+pub mod wire;

@@ -26,6 +26,7 @@ use crate::cli::signals::{Hangups, Signals};
 use crate::config::Config;
 use crate::config::serving::{ListenerSettings, ServingPreset};
 use crate::sidecar::admin::{Order, Orders};
+use crate::sidecar::bounds::Bounds;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::{DrainOptions, ListenerOptions, Sidecar};
 
@@ -160,17 +161,18 @@ async fn next_order(orders: &mut Orders) -> Order {
 type Named = (ServingPreset, String, ListenerOptions);
 
 fn listeners(args: &ServeArgs, config: &Config) -> Vec<Named> {
-    let of_flags = args.preset.into();
+    let (of_flags, bounds) = (args.preset.into(), Bounds::default());
     let of_file = config.listeners.iter().map(|settings: &ListenerSettings| {
         let (bind, upstream) = (settings.bind.to_string(), settings.upstream.clone());
         let tls = settings.tls.clone();
         // A file says itself what is sent again.
-        let options = ListenerOptions { bind, upstream, repeats: Repeats::ByPolicy, tls };
+        let options = ListenerOptions { bind, upstream, repeats: Repeats::ByPolicy, tls, bounds };
         (settings.preset.unwrap_or(of_flags), name_of(&settings.upstream), options)
     });
     let of_flag = args.upstream.iter().map(|upstream| {
         let (bind, repeats) = (args.listen.clone(), Repeats::NeverSent);
-        let options = ListenerOptions { bind, upstream: upstream.clone(), repeats, tls: None };
+        let options =
+            ListenerOptions { bind, upstream: upstream.clone(), repeats, tls: None, bounds };
         (of_flags, name_of(upstream), options)
     });
     of_flag.chain(of_file).collect()

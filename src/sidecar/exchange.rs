@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::StreamExt as _;
-use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::status::CacheStatus;
@@ -30,6 +30,7 @@ use crate::sidecar::rulebook::Rulebook;
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::upload::Upload;
 use crate::sidecar::{hygiene, refusal};
 
 /// What all exchanges share.
@@ -60,14 +61,11 @@ impl Exchanges {
     pub(super) async fn answer(
         self: &Arc<Self>,
         (upstream, repeats): (&Url, Repeats),
-        request: Request<Incoming>,
+        request: Request<Upload>,
         interim: Option<Interim>,
     ) -> Response<OutBody> {
         self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
-        // Where both lengths are given, the engine drops one of them unseen: after a chunked body no
-        // other request is taken from the connection (RFC 9112 section 6.1).
-        let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
         let mut response = if let Some(flaw) = hygiene::flaw(&parts, &self.name) {
             refusal::of_flaw(flaw)
         } else {
@@ -79,7 +77,7 @@ impl Exchanges {
             let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
             self.respond(ask, body, manner).await
         };
-        let closes = response.headers().contains_key(CONNECTION) || chunked;
+        let closes = response.headers().contains_key(CONNECTION);
         hygiene::strip(response.headers_mut());
         self.name.append_via(response.headers_mut(), Version::HTTP_11);
         if closes && parts.version < Version::HTTP_2 {
@@ -91,7 +89,7 @@ impl Exchanges {
     async fn respond(
         self: &Arc<Self>,
         ask: Ask,
-        body: Incoming,
+        body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
         match self.rules.look(&self.cache, &self.client, ask) {
@@ -112,7 +110,7 @@ impl Exchanges {
     async fn send(
         self: &Arc<Self>,
         pending: Pending,
-        body: Incoming,
+        body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
@@ -376,7 +374,7 @@ fn lost() -> Error {
     )
 }
 
-fn in_body(body: Incoming) -> Body {
+fn in_body(body: Upload) -> Body {
     if body.is_end_stream() {
         return Body::Empty;
     }

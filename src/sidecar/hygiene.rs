@@ -1,8 +1,7 @@
 //! What passes from one hop to the next, and what does not (RFC 9110 section 7.6).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version};
@@ -53,14 +52,8 @@ pub(super) enum Flaw {
 pub(super) fn flaw(parts: &Parts, name: &Pseudonym) -> Option<Flaw> {
     let headers = &parts.headers;
     let count = |name| headers.get_all(name).iter().count();
-    let coded = headers.contains_key(TRANSFER_ENCODING);
-    if count(CONTENT_LENGTH) > 1 || count(TRANSFER_ENCODING) > 1 {
-        return Some(Flaw::Framing);
-    }
-    // `chunked` alone: whoever reads another coding differently finds other requests.
-    let plain = headers.get(TRANSFER_ENCODING).map(|coding| coding.as_bytes().trim_ascii());
-    let unknown = plain.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked"));
-    if unknown || coded && headers.contains_key(CONTENT_LENGTH) {
+    // Over HTTP/1 it was refused before.
+    if count(CONTENT_LENGTH) > 1 {
         return Some(Flaw::Framing);
     }
     let hosts = count(HOST);

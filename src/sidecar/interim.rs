@@ -7,12 +7,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use spillgate_actors::core::cache::updating::is_hop_by_hop;
-use tokio::time::Sleep;
 
 use crate::sidecar::opaque::Opaque;
 
@@ -38,8 +36,6 @@ pub(super) struct InterimIo<T> {
     opaque: Opaque,
     /// Whether all that hyper has handed over went out.
     between: bool,
-    /// Until when the first request must have come, or the first frame have been answered.
-    quiet_until: Option<Pin<Box<Sleep>>>,
     /// Whether a part of the queue went out.
     begun: bool,
 }
@@ -90,14 +86,9 @@ impl Interims {
 }
 
 impl<T: Write + Unpin> InterimIo<T> {
-    /// Wraps a connection that must say something within a time.
-    pub(super) fn new(
-        inner: T,
-        (interims, opaque): (Arc<Interims>, Opaque),
-        quiet_max: Duration,
-    ) -> Self {
-        let quiet_until = Some(Box::pin(tokio::time::sleep(quiet_max)));
-        Self { inner, interims, opaque, between: true, quiet_until, begun: false }
+    /// Wraps a connection.
+    pub(super) fn new(inner: T, interims: Arc<Interims>, opaque: Opaque) -> Self {
+        Self { inner, interims, opaque, between: true, begun: false }
     }
 
     /// Writes what is left in the queue, if this is a place for it.
@@ -138,19 +129,7 @@ impl<T: Read + Write + Unpin> Read for InterimIo<T> {
             // A full pipe wakes the task when it drains.
             let _ = self.poll_interims(cx)?;
         }
-        let heard = {
-            let mut state = self.interims.state();
-            state.waker = Some(cx.waker().clone());
-            state.last > 0
-        };
-        if heard {
-            self.quiet_until = None;
-        }
-        if let Some(quiet_until) = &mut self.quiet_until
-            && quiet_until.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        self.interims.state().waker = Some(cx.waker().clone());
         Pin::new(&mut self.inner).poll_read(cx, into)
     }
 }
@@ -162,7 +141,7 @@ impl<T: Write + Unpin> Write for InterimIo<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interims(cx))?;
-        (self.between, self.quiet_until) = (false, None);
+        self.between = false;
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 

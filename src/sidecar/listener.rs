@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,13 +23,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::sidecar::body::OutBody;
+use crate::sidecar::bounds::Bounds;
 use crate::sidecar::counts::{Counted, Counts};
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::house::House;
+use crate::sidecar::inbound::Inbound;
 use crate::sidecar::interim::{InterimIo, Interims};
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::parting::{Held, Parting, PartingIo};
+use crate::sidecar::presence::Presence;
+use crate::sidecar::upload::Upload;
 
 /// What a listener does with what comes; it can change while it listens.
 pub(super) struct Service {
@@ -37,6 +41,7 @@ pub(super) struct Service {
     pub(super) upstream: Url,
     pub(super) repeats: Repeats,
     pub(super) tls: Option<TlsAcceptor>,
+    pub(super) bounds: Bounds,
 }
 
 /// A listener, as its connections and the admin listener see it.
@@ -92,11 +97,11 @@ fn open((stream, room): (TcpStream, Option<OwnedSemaphorePermit>), listening: &A
     let house = listening.house.clone();
     house.connections.spawn(async move {
         let present = Counted::at(&listening.counts, |counts| &counts.connections);
-        let tls = listening.service.load().tls.clone();
-        match tls {
+        let service = listening.service.load_full();
+        match service.tls.clone() {
             None => speak(stream, listening).await,
             Some(tls) => {
-                let shaken = tokio::time::timeout(HEAD_MAX, tls.accept(stream)).await;
+                let shaken = tokio::time::timeout(service.bounds.head, tls.accept(stream)).await;
                 if let Ok(Ok(stream)) = shaken {
                     speak(stream, listening).await;
                 }
@@ -111,10 +116,13 @@ async fn speak<T>(stream: T, listening: Arc<Listening>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (interims, parting) = (Arc::new(Interims::default()), Arc::new(Parting::default()));
-    let io = TokioIo::new(PartingIo::new(stream, parting.clone()));
-    let opaque = Opaque::default();
-    let io = InterimIo::new(io, (interims.clone(), opaque.clone()), HEAD_MAX);
+    let (interims, opaque) = (Arc::new(Interims::default()), Opaque::default());
+    let presence = Presence::default();
+    let parting = Arc::new(Parting::new(presence.clone()));
+    let stream = PartingIo::new(stream, parting.clone());
+    let bounds = listening.service.load().bounds;
+    let inbound = Inbound::new(stream, (opaque.clone(), presence), bounds);
+    let io = InterimIo::new(TokioIo::new(inbound), interims.clone(), opaque.clone());
     let (stop, cut) = (listening.stop.clone(), listening.house.cut.clone());
     let asked = parting.clone();
     let handler = service_fn(move |mut request: Request<Incoming>| {
@@ -132,7 +140,7 @@ where
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new());
     let connection = builder.serve_connection(io, handler);
     let mut connection = pin!(connection.into_owned());
@@ -167,9 +175,15 @@ async fn handle(
             Arc::new(move |status, headers| interims.leave(number, status, headers));
         leave
     });
+    let tunnel = request.method() == Method::CONNECT && request.version() < Version::HTTP_2;
+    let request = request.map(|body| Upload::new(body, service.bounds.body));
     let place = (&service.upstream, service.repeats);
-    let response = service.exchanges.answer(place, request, interim).await;
+    let mut response = service.exchanges.answer(place, request, interim).await;
     interims.close();
+    if tunnel && !response.status().is_success() {
+        // What came behind its head was not read as requests.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     Ok(response)
 }
 
@@ -181,8 +195,8 @@ fn say_farewell<B>(response: &mut Response<B>) {
     }
 }
 
-/// How long a request's head may take to come.
-const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Bytes of a request's head, and of what is read and written ahead.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Connections of one listener that are open at once.
 const CONNECTIONS_MAX: usize = 16_384;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

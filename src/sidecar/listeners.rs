@@ -76,12 +76,12 @@ fn service_of(
     PartId(part): PartId,
     options: ListenerOptions,
 ) -> io::Result<Service> {
-    let ListenerOptions { bind: _, upstream, repeats, tls } = options;
+    let ListenerOptions { bind: _, upstream, repeats, tls, bounds } = options;
     let part = parts.get(part).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "it stands on a part of another sidecar")
     })?;
     let tls = tls.as_ref().map(tls::acceptor).transpose()?;
-    Ok(Service { exchanges: part.exchanges.clone(), upstream, repeats, tls })
+    Ok(Service { exchanges: part.exchanges.clone(), upstream, repeats, tls, bounds })
 }
 
 /// An error with the address that it is about.

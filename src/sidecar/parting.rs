@@ -17,20 +17,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+use crate::sidecar::presence::{Presence, Present};
+
 /// What is known of one connection while it is served.
-#[derive(Default)]
 pub(super) struct Parting {
     leaving: AtomicBool,
-    /// Requests that are being answered.
-    busy: AtomicU64,
+    presence: Presence,
     /// Requests so far.
     begun: AtomicU64,
     framed: AtomicBool,
     told: Notify,
 }
-
-/// A request that is being answered, until it is dropped.
-pub(super) struct Busy(Arc<Parting>);
 
 /// A body that keeps something until it has gone out.
 pub(super) struct Held<B, K> {
@@ -54,11 +51,17 @@ pub(super) struct PartingIo<T> {
 }
 
 impl Parting {
-    /// Counts a request until what is returned is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.busy.fetch_add(1, Ordering::AcqRel);
+    /// For a connection whose requests are counted there.
+    pub(super) fn new(presence: Presence) -> Self {
+        let (leaving, begun) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { leaving, presence, begun, framed: AtomicBool::new(false), told: Notify::new() }
+    }
+
+    /// Counts a request, which is answered until what is returned is dropped.
+    pub(super) fn begin(&self) -> Present {
+        let present = self.presence.enter();
         self.begun.fetch_add(1, Ordering::AcqRel);
-        Busy(self.clone())
+        present
     }
 
     /// Ends the connection at the next opportunity, which whoever serves it must poll for.
@@ -81,12 +84,6 @@ impl Parting {
     fn frame(&self) {
         self.framed.store(true, Ordering::Release);
         self.told.notify_one();
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -144,7 +141,7 @@ impl<T> PartingIo<T> {
     /// Whether this is the moment to end, when nothing has come.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let parting = &self.parting;
-        let busy = parting.busy.load(Ordering::Acquire) > 0;
+        let busy = !parting.presence.is_idle();
         if !parting.is_leaving() || busy || self.unflushed || self.heard {
             return false;
         }
@@ -176,7 +173,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for PartingIo<T> {
         }
         let bytes = into.filled().get(before..).unwrap_or_default();
         // What comes while a request is answered is its body.
-        if !bytes.is_empty() && self.parting.busy.load(Ordering::Acquire) == 0 {
+        if !bytes.is_empty() && self.parting.presence.is_idle() {
             self.hear(bytes);
         }
         read

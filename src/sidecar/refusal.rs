@@ -1,5 +1,6 @@
 //! What a client is told when there is no answer: a status, why, and when to come back.
 
+use std::error::Error as _;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,14 +11,19 @@ use spillgate_actors::error::Error;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Flaw;
+use crate::sidecar::upload::UploadError;
 
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
 pub(super) fn of_error(error: &Error) -> Response<OutBody> {
     let mut response = told(status_of(error), &format!("{}\n", error.kind().name()));
+    tell(&mut response, error.kind().name());
     let headers = response.headers_mut();
     let kind = format!("spillgate; error={}", error.kind().name());
     if let Ok(kind) = HeaderValue::try_from(kind) {
         headers.insert(PROXY_STATUS, kind);
+    }
+    if of_upload(error).is_some() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let left = error.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(left) = left {
@@ -28,7 +34,9 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
 
 /// The answer to a request that takes only what is stored, of which there is nothing.
 pub(super) fn not_stored() -> Response<OutBody> {
-    told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n")
+    let mut response = told(StatusCode::GATEWAY_TIMEOUT, "nothing is stored for this request\n");
+    tell(&mut response, "not-stored");
+    response
 }
 
 /// The answer to a request that goes no further; the connection ends with it.
@@ -40,6 +48,7 @@ pub(super) fn of_flaw(flaw: Flaw) -> Response<OutBody> {
         Flaw::Loop => (StatusCode::LOOP_DETECTED, "the request came this way before\n"),
     };
     let mut response = told(status, text);
+    tell(&mut response, "refused");
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -52,10 +61,23 @@ pub(super) fn told(status: StatusCode, text: &str) -> Response<OutBody> {
     response
 }
 
+/// Says in `Cache-Status` that the answer is neither stored nor the origin's.
+///
+/// RFC 9211 section 2 would have it left out; so every answer carries one, and who reads only this
+/// field knows of each what became of it.
+fn tell(response: &mut Response<OutBody>, detail: &str) {
+    if let Ok(status) = HeaderValue::try_from(format!("spillgate; detail={detail}")) {
+        response.headers_mut().insert(CACHE_STATUS, status);
+    }
+}
+
 fn status_of(error: &Error) -> StatusCode {
     let kind = error.kind();
     if kind == ErrorKind::DestinationIpProhibited {
         return StatusCode::FORBIDDEN;
+    }
+    if matches!(of_upload(error), Some(UploadError::TooSlow)) {
+        return StatusCode::REQUEST_TIMEOUT;
     }
     if matches!(kind, ErrorKind::InvalidRequest | ErrorKind::RequestBody) {
         return StatusCode::BAD_REQUEST;
@@ -66,4 +88,10 @@ fn status_of(error: &Error) -> StatusCode {
     if error.is_timeout() { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY }
 }
 
+/// What was wrong with the client's body, if that is why there is no answer.
+fn of_upload(error: &Error) -> Option<&UploadError> {
+    error.source().and_then(|cause| cause.downcast_ref())
+}
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

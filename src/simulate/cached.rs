@@ -2,7 +2,8 @@
 //!
 //! Wired as the library wires them: a look by the rules, a flight for what they do not answer, and
 //! the rules again for what comes back or fails to. The rules, the table of renewals and the
-//! machines are production's; only the store is a plain table, for no answer here has a body.
+//! machines are production's; only the store is a plain table, for no answer here has a body, and the
+//! origin is never asked with a condition: either answer to that is one request.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

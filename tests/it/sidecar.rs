@@ -7,6 +7,7 @@ mod faults;
 mod hygiene;
 mod metrics;
 mod origin;
+mod patience;
 mod process;
 mod reloading;
 mod stampede;

@@ -46,7 +46,9 @@ pub fn evaluate(
             .any(|wanted| wanted == b"*" || etag.is_some_and(|etag| weakly_equal(wanted, etag)))
     } else {
         let date = |text: Option<&[u8]>| Wall::parse(text?, now);
-        match (date(request.first("if-modified-since")), date(response.first("last-modified"))) {
+        // What does not say when it changed did so no later than it was made (RFC 9111 section 4.3.2).
+        let changed = response.first("last-modified").or_else(|| response.first("date"));
+        match (date(request.first("if-modified-since")), date(changed)) {
             (Some(since), Some(modified)) => modified <= since,
             (None, _) | (_, None) => false,
         }
@@ -114,6 +116,11 @@ mod tests {
         check(&[("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], response, held);
         check(&[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")], response, Condition::Send);
         check(&[("If-Modified-Since", MODIFIED)], &[], Condition::Send);
+        let made = &[("Date", MODIFIED)][..];
+        check(&[("If-Modified-Since", MODIFIED)], made, held);
+        check(&[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:36 GMT")], made, Condition::Send);
+        let odd = &[("Date", MODIFIED), ("Last-Modified", "0")];
+        check(&[("If-Modified-Since", MODIFIED)], odd, Condition::Send);
         let both = &[("If-None-Match", "\"b\""), ("If-Modified-Since", MODIFIED)];
         check(both, response, Condition::Send);
     }

@@ -11,7 +11,8 @@ pub fn read<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Directives> {
     let joined: Vec<&[u8]> = lines.collect();
     let joined = joined.join(&b","[..]);
     let mut members: Vec<(String, Item)> = Vec::new();
-    let mut scan = Scan { rest: joined.trim_ascii() };
+    let mut scan = Scan { rest: &joined };
+    while scan.eat(b' ') {}
     while let Member::Pair(name, item) = scan.member()? {
         // Of a key that comes twice the last counts (RFC 8941 section 3.2).
         members.retain(|(known, _)| *known != name);
@@ -230,6 +231,13 @@ mod tests {
     }
 
     #[test]
+    fn blanks_stand_around_members_alone() {
+        for line in ["  no-store", "no-store  ", "no-store\t,\t x", "  no-store\t"] {
+            assert!(read_one(line).is_some_and(|said| said.no_store), "{line}");
+        }
+    }
+
+    #[test]
     fn what_does_not_parse_counts_as_absent() {
         for line in [
             "",
@@ -247,6 +255,9 @@ mod tests {
             "x=\"open",
             "x=(a",
             "x=:a",
+            "\nx",
+            "\tx",
+            "x\n",
         ] {
             assert_eq!(read_one(line), None, "{line}");
         }

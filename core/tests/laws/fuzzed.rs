@@ -9,6 +9,7 @@ use spillgate_core::cache::fields::Fields;
 use spillgate_core::cache::ranges::{Part, wanted};
 use spillgate_core::cache::status::{CacheStatus, From, Life, Why};
 use spillgate_core::cache::{targeted, vary};
+use spillgate_core::wire::{Fault, Framing, Stage};
 
 /// One field of any name, whose lines are what stands between line feeds.
 struct Lines<'a>(&'a [u8]);
@@ -74,4 +75,33 @@ pub(crate) fn cache_status(bytes: &[u8]) {
             assert!(targeted::read([status.to_string().as_bytes()].into_iter()).is_some());
         }
     }
+}
+
+/// What a connection says is the same however its bytes come, and over once there is a flaw.
+pub(crate) fn framing(bytes: &[u8]) {
+    let whole = framed([bytes]);
+    assert_eq!(whole, framed(bytes.chunks(1)));
+    for size in [2, 3, 7] {
+        assert_eq!(whole, framed(bytes.chunks(size)));
+    }
+    let middle = bytes.split_at(bytes.len() / 2);
+    assert_eq!(whole, framed([middle.0, middle.1]));
+}
+
+/// Where a connection stops being read, and why; what comes next; how many heads there were.
+pub(crate) fn framed<'a>(
+    parts: impl IntoIterator<Item = &'a [u8]>,
+) -> (Option<(usize, Fault)>, Stage, u64) {
+    let (mut framing, mut before, mut first) = (Framing::new(), 0, None);
+    for part in parts.into_iter().filter(|part| !part.is_empty()) {
+        match framing.read(part) {
+            Ok(()) => assert!(first.is_none(), "it goes on after a flaw"),
+            Err(flaw) => {
+                assert!(flaw.at < part.len(), "the flaw is none of these bytes");
+                first.get_or_insert((before + flaw.at, flaw.fault));
+            }
+        }
+        before += part.len();
+    }
+    (first, framing.stage(), framing.heads())
 }

@@ -22,6 +22,7 @@ mod pacing;
 mod policies;
 mod queue;
 mod turns;
+mod wire;
 
 use proptest::prelude::ProptestConfig;
 

@@ -9,6 +9,7 @@ use spillgate::Client;
 use spillgate::cache::key::Identity;
 use spillgate::cache::memory::MemoryStore;
 use spillgate::cache::{Cache, CacheOptions};
+use spillgate::sidecar::bounds::Bounds;
 use spillgate::sidecar::manner::Repeats;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 
@@ -136,6 +137,15 @@ pub(crate) async fn proxy(origin: &Origin) -> Sidecar {
 
 /// A proxy with another cache.
 pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidecar {
+    proxy_with(origin, options, |_| {}).await
+}
+
+/// A proxy with a listener that is changed from what it would be.
+pub(crate) async fn proxy_with(
+    origin: SocketAddr,
+    options: CacheOptions,
+    change: impl FnOnce(&mut ListenerOptions),
+) -> Sidecar {
     let client = Client::builder().passing_on().defaults(|config| {
         config.limits.global = 256;
         config.defaults.concurrency = 256;
@@ -145,7 +155,9 @@ pub(crate) async fn proxy_to(origin: SocketAddr, options: CacheOptions) -> Sidec
     let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
     let upstream = format!("http://{origin}/").parse().unwrap();
     let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
-    let listener = ListenerOptions { bind, upstream, repeats, tls: None };
+    let mut listener =
+        ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
+    change(&mut listener);
     Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
 }
 

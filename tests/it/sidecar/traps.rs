@@ -14,7 +14,7 @@ use crate::bench::eventually;
 const FRESH: &str = "Cache-Control: max-age=60\r\n";
 
 /// The rest of a body that is longer than it said reads as the answer to the next request, which may
-/// be another user's: such a connection is of no more use.
+/// be another user's: such a connection is of no more use (PITFALLS S8).
 #[tokio::test]
 async fn body_longer_than_its_length_answers_nobody_else() {
     let answers = |_: usize, head: &str| {
@@ -164,8 +164,87 @@ async fn lifetimes_are_guessed_for_the_listed_statuses_and_for_what_is_public() 
     .await;
 }
 
+/// Whoever reads `Cache-Status` learns of every answer what became of it, one of the proxy's own
+/// included (RFC 9211); `tests/conformance` reads those of the whole suite strictly.
+#[tokio::test]
+async fn every_answer_says_what_the_cache_did() {
+    let answers = |number: usize, _: &str| match number {
+        0 => say("200 OK", FRESH, "seen"),
+        1 => say("503 Service Unavailable", "Cache-Status: edge; fwd=stale\r\n", "down"),
+        _ => Vec::new(),
+    };
+    through_both(answers, async |case: &Case| {
+        let Door::Serve(_) = &case.door else { return };
+        for (method, path, fields, told) in [
+            (Method::GET, "/a", &[][..], "spillgate; fwd=uri-miss; stored"),
+            (Method::GET, "/a", &[], "spillgate; hit; ttl=60"),
+            (Method::HEAD, "/a", &[("Range", "bytes=0-1")], "spillgate; hit; ttl=60"),
+            (Method::GET, "/b", &[], "edge; fwd=stale, spillgate; fwd=uri-miss"),
+            (Method::GET, "/c", &[], "spillgate; detail=connection_terminated"),
+            (
+                Method::GET,
+                "/c",
+                &[("Cache-Control", "only-if-cached")],
+                "spillgate; detail=not-stored",
+            ),
+            (Method::GET, "/a", &[("Host", "b")], "spillgate; detail=refused"),
+            (Method::DELETE, "/a", &[], "spillgate; detail=connection_terminated"),
+        ] {
+            let seen = case.send(method.clone(), path, fields).await;
+            let lines = seen.lines("cache-status");
+            let said = String::from_utf8(lines.join(&b", "[..])).unwrap();
+            let said = ["59", "58"].iter().fold(said, |said, secs| said.replace(secs, "60"));
+            assert_eq!(said, told, "{method} {path} {fields:?}");
+        }
+    })
+    .await;
+}
+
+/// RFC 9111 section 3.5, and what else is meant for one (PITFALLS S7): whoever comes after gets none of
+/// it, with credentials of its own or without.
+#[tokio::test]
+async fn what_is_for_one_is_given_to_nobody_else() {
+    for said in [
+        "Cache-Control: max-age=60\r\nX-Credentials: 1\r\n",
+        "Cache-Control: no-store, max-age=60, public\r\n",
+        "Cache-Control: private, max-age=60\r\n",
+        "Cache-Control: max-age=60\r\nSet-Cookie: id=1\r\n",
+        "Cache-Control: max-age=60\r\nVary: *\r\n",
+        "Cache-Control: max-age=60\r\nVary: Accept, *\r\n",
+    ] {
+        let answers = move |number: usize, _: &str| say("200 OK", said, &number.to_string());
+        through_both(answers, async |case: &Case| {
+            let first: &[(&str, &str)] =
+                if said.contains("Credentials") { &[("Authorization", "Bearer a")] } else { &[] };
+            let askers = [first, &[], &[("Authorization", "Bearer b")], &[("Cookie", "id=2")]];
+            for (number, fields) in askers.into_iter().enumerate() {
+                let seen = case.get(fields).await;
+                assert_eq!(seen.text() == "0", number == 0, "{said}: {fields:?}");
+            }
+        })
+        .await;
+    }
+}
+
+/// A 5xx that says how long it is fresh takes no good answer's place (PITFALLS S7).
+#[tokio::test]
+async fn good_answer_outlives_an_error_with_a_lifetime() {
+    let answers = |number: usize, _: &str| match number {
+        0 => say("200 OK", FRESH, "good"),
+        _ => say("503 Service Unavailable", FRESH, "bad"),
+    };
+    through_both(answers, async |case: &Case| {
+        assert_eq!(case.get(&[]).await.text(), "good");
+        case.get(&[("Cache-Control", "no-cache")]).await;
+        assert_eq!(case.asked(), 2);
+        assert_eq!(case.get(&[]).await.text(), "good");
+        assert_eq!(case.asked(), 2);
+    })
+    .await;
+}
+
 /// Nothing inside a value ends it: requests that say different things are told apart, whatever stands in
-/// them (`undici#5012`).
+/// them: undici#5012 (PITFALLS S7).
 #[tokio::test]
 async fn delimiters_inside_values_join_no_two_requests() {
     let said: [&[(&str, &str)]; 10] = [
