@@ -3,12 +3,16 @@
 mod admin;
 mod bodies;
 mod doors;
+mod draining;
 mod faults;
 mod hygiene;
+mod metrics;
 pub(crate) mod origin;
 mod patience;
+mod process;
+mod reloading;
 mod staleness;
 mod stampede;
-mod tls;
 mod storage;
+mod tls;
 mod traps;
