@@ -4,6 +4,7 @@
 //! later layer wins: built-in, file, environment, program. All settings are checked together, so
 //! that a service that starts has a policy that can work for every host.
 
+pub mod administering;
 pub mod error;
 pub mod overrides;
 pub mod pattern;
@@ -34,13 +35,13 @@ mod tests;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
 use spillgate_core::policy::{HostPolicy, Limits};
 
+use administering::AdminSettings;
 use error::{ConfigError, Problem};
 use layer::put;
 use overrides::HostOverrides;
@@ -53,9 +54,7 @@ use settings::{
     CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
     TlsSettings,
 };
-use shape::{
-    CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
-};
+use shape::{DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape};
 use source::Source;
 
 /// Everything that can be set, checked.
@@ -81,8 +80,8 @@ pub struct Config {
     pub chaos: Vec<ChaosSettings>,
     /// Where `spillgate serve` listens.
     pub listeners: Vec<ListenerSettings>,
-    /// Where it tells how it is, on the loopback interface.
-    pub admin: Option<SocketAddr>,
+    /// Where it tells how it is.
+    pub admin: Option<AdminSettings>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -103,7 +102,9 @@ impl Config {
         let (listeners, slips) = serving::read(shape.listener, &config.places);
         config.listeners = listeners;
         problems.extend(slips);
-        config.admin = shape.admin.bind.map(|bind| bind.0);
+        let (admin, slip) = shape.admin.read(&config.places);
+        config.admin = admin;
+        problems.extend(slip);
         let (hosts, slips) =
             section::read(&shape.host, &config.places, &config.defaults, &config.limits);
         config.file_hosts = hosts;
@@ -125,7 +126,8 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
         let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);
-        let files = files.chain(&mut config.cache.path);
+        let token = config.admin.as_mut().and_then(|admin| admin.token_file.as_mut());
+        let files = files.chain(&mut config.cache.path).chain(token);
         files.for_each(|file| *file = directory.join(&file));
         Ok(config)
     }
@@ -354,15 +356,6 @@ impl Config {
             Some(self.places.refused(&route.scope, &error))
         });
         routes.collect()
-    }
-}
-
-impl From<CoalesceShape> for Coalesce {
-    fn from(shape: CoalesceShape) -> Self {
-        match shape {
-            CoalesceShape::Identical => Self::Identical,
-            CoalesceShape::Off => Self::Off,
-        }
     }
 }
 

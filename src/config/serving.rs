@@ -1,4 +1,4 @@
-//! The `[[listener]]` and `[admin]` sections: where the sidecar listens, and for whom.
+//! The `[[listener]]` section: where the sidecar listens, and for whom.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -126,21 +126,10 @@ struct ServerTlsShape {
     key: Text,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct AdminShape {
-    pub(super) bind: Option<LoopbackBind>,
-}
-
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Scalar")]
-struct Bind(SocketAddr);
-
-/// An address that only this machine can reach.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub(super) struct LoopbackBind(pub(super) SocketAddr);
+pub(super) struct Bind(pub(super) SocketAddr);
 
 /// Reads the sections; answers what cannot be meant.
 pub(super) fn read(
@@ -231,21 +220,6 @@ impl TryFrom<Scalar> for Bind {
     }
 }
 
-impl TryFrom<Scalar> for LoopbackBind {
-    type Error = String;
-
-    fn try_from(scalar: Scalar) -> Result<Self, String> {
-        let Bind(address) = Bind::try_from(scalar)?;
-        if !address.ip().is_loopback() {
-            return Err(format!(
-                "{address} can be reached from elsewhere, expected a loopback address such as \
-                 \"127.0.0.1:9100\""
-            ));
-        }
-        Ok(Self(address))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -260,8 +234,7 @@ mod tests {
     #[test]
     fn sections_are_read() {
         let text = "[[listener]]\nbind = \"127.0.0.1:9001\"\nupstream = \"https://a.example\"\n\
-                    preset = \"private\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n\
-                    [admin]\nbind = \"[::1]:9100\"\n";
+                    preset = \"private\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n";
         let config = Config::from_toml(text, "test.toml").unwrap();
         let listener = &config.listeners[0];
         assert_eq!(listener.bind.port(), 9001);
@@ -269,7 +242,6 @@ mod tests {
         assert_eq!(listener.tunnels, TunnelLimits::default());
         assert_eq!(listener.preset, Some(super::ServingPreset::Private));
         assert_eq!(listener.tls, Some(("c.pem".into(), "k.pem".into())));
-        assert_eq!(config.admin.map(|admin| admin.port()), Some(9100));
     }
 
     #[test]
@@ -305,7 +277,6 @@ mod tests {
             (listener("mode = \"froward\""), "3", "forward"),
             (listener("tunnels = { idel = \"1s\" }\nupstream = \"http://a\""), "3", "idle"),
             (listener(""), "2", "nothing says where"),
-            ("[admin]\nbind = \"0.0.0.0:1\"\n".to_owned(), "2", "loopback"),
         ] {
             let error = refused(&text);
             assert!(error.contains(&format!("test.toml:{line}:")), "{error}");

@@ -15,7 +15,6 @@ use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::Interim;
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
@@ -31,7 +30,7 @@ use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::target::{Duty, Target};
 use crate::sidecar::terms::{Terms, stand_in};
-use crate::sidecar::tunnel::{Passage, Tunnels};
+use crate::sidecar::tunnel::{Passage, Standing, Tunnels};
 use crate::sidecar::upload::Upload;
 use crate::sidecar::{hygiene, refusal, target, tunnel};
 
@@ -69,7 +68,7 @@ impl Exchanges {
         duty: &Duty,
         request: Request<Upload>,
         interim: Option<Interim>,
-        standing: &TaskTracker,
+        standing: &Standing,
     ) -> Response<OutBody> {
         self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();

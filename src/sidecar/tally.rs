@@ -22,6 +22,21 @@ pub struct Tally {
     pub tunnels_opened: u64,
 }
 
+impl Tally {
+    /// Adds the numbers of another.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { requests, hits, forwarded, waiting, connections, tunnels, tunnels_opened } =
+            other;
+        self.requests += requests;
+        self.hits += hits;
+        self.forwarded += forwarded;
+        self.waiting += waiting;
+        self.connections += connections;
+        self.tunnels += tunnels;
+        self.tunnels_opened += tunnels_opened;
+    }
+}
+
 /// The same, while it is counted.
 #[derive(Default)]
 pub(super) struct Tallies {
@@ -29,7 +44,6 @@ pub(super) struct Tallies {
     pub(super) hits: AtomicU64,
     pub(super) forwarded: AtomicU64,
     waiting: AtomicU64,
-    connections: AtomicU64,
     tunnels: AtomicU64,
     tunnels_opened: AtomicU64,
 }
@@ -42,24 +56,19 @@ impl Tallies {
         Present::at(&self.waiting)
     }
 
-    pub(super) fn connected(&self) -> Present<'_> {
-        Present::at(&self.connections)
-    }
-
     pub(super) fn tunnels(&self) -> Present<'_> {
         self.tunnels_opened.fetch_add(1, Relaxed);
         Present::at(&self.tunnels)
     }
 
     pub(super) fn read(&self) -> Tally {
-        let Self { requests, hits, forwarded, waiting, connections, tunnels, tunnels_opened } =
-            self;
+        let Self { requests, hits, forwarded, waiting, tunnels, tunnels_opened } = self;
         Tally {
             requests: requests.load(Relaxed),
             hits: hits.load(Relaxed),
             forwarded: forwarded.load(Relaxed),
             waiting: waiting.load(Relaxed),
-            connections: connections.load(Relaxed),
+            connections: 0,
             tunnels: tunnels.load(Relaxed),
             tunnels_opened: tunnels_opened.load(Relaxed),
         }

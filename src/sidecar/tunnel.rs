@@ -31,6 +31,7 @@ use crate::sidecar::hygiene::Flaw;
 use crate::sidecar::manner::Manner;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::places::{Place, Places};
+use crate::sidecar::presence::Presence;
 use crate::sidecar::response::of_own;
 use crate::sidecar::share::Own;
 use crate::sidecar::tally::Tallies;
@@ -69,23 +70,45 @@ impl Passage {
     }
 }
 
+/// The tunnels that one connection became, or that its streams became.
+#[derive(Clone)]
+pub(super) struct Standing {
+    presence: Presence,
+    tracker: TaskTracker,
+    cut: CancellationToken,
+}
+
+impl Standing {
+    /// None yet; each counts as a request that is being answered, until `cut` ends it.
+    pub(super) fn new(presence: Presence, cut: CancellationToken) -> Self {
+        Self { presence, tracker: TaskTracker::new(), cut }
+    }
+
+    /// Waits for all of them to end.
+    pub(super) async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    fn spawn(&self, tunnel: impl Future<Output = ()> + Send + 'static) {
+        let (present, cut) = (self.presence.enter(), self.cut.clone());
+        self.tracker.spawn(async move {
+            let _ = cut.run_until_cancelled(tunnel).await;
+            drop(present);
+        });
+    }
+}
+
 /// The tunnels of a proxy.
 pub(super) struct Tunnels {
     client: Client,
     tallies: Arc<Tallies>,
     places: Places,
-    cut: CancellationToken,
 }
 
 impl Tunnels {
     pub(super) fn new(client: Client, tallies: Arc<Tallies>) -> Self {
-        let (places, cut) = (Places::default(), CancellationToken::new());
-        Self { client, tallies, places, cut }
-    }
-
-    /// What ends them all.
-    pub(super) fn cut(&self) -> &CancellationToken {
-        &self.cut
+        Self { client, tallies, places: Places::default() }
     }
 
     /// Asks for a tunnel, and lets it carry what there is to say once the answer is out.
@@ -94,7 +117,7 @@ impl Tunnels {
         ask: Ask,
         passage: Passage,
         manner: &Manner,
-        (limits, standing): (TunnelLimits, &TaskTracker),
+        (limits, standing): (TunnelLimits, &Standing),
     ) -> Response<OutBody> {
         let Passage { near, protocol, connection } = passage;
         let (place, far, answer) = match self.reach(ask, protocol, manner, limits.per_host).await {
@@ -109,12 +132,11 @@ impl Tunnels {
             // What came too early was read as a request, and cut off where it could be none.
             return refusal::of_flaw(Flaw::Early);
         }
-        let (tallies, cut) = (self.tallies.clone(), self.cut.clone());
+        let tallies = self.tallies.clone();
         standing.spawn(async move {
             let Ok(near) = near.await else { return };
             let present = tallies.tunnels();
-            let carried = carry(TokioIo::new(near), far, limits.idle);
-            let _ = cut.run_until_cancelled(carried).await;
+            carry(TokioIo::new(near), far, limits.idle).await;
             drop((place, present));
         });
         answer

@@ -144,8 +144,7 @@ impl Inner {
             Connection { local, peer, origin }
         });
         let (status, version, headers) = (parts.status, parts.version, parts.headers);
-        let body = RawBody::new(body).with_trailers(trailers);
-        let body = Box::pin(NotingRead::new(body, marks));
+        let body = Box::pin(NotingRead::new(RawBody::new(body).with_trailers(trailers), marks));
         Ok(Inbound { status, version, headers, body, connection })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spillgate::config::pattern::HostPattern;
 use spillgate::config::serving::{ListenerRole, TunnelLimits};
-use spillgate::sidecar::{ListenerOptions, Sidecar};
+use spillgate::sidecar::{DrainOptions, ListenerOptions, Sidecar};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -178,8 +178,8 @@ async fn drain_waits_for_tunnels_and_cuts_them_when_its_time_is_over() {
 
     let proxy = forward_proxy(&["127.0.0.1"]).await;
     let mut talk = standing(&proxy, addr).await;
-    let drained = tokio::time::timeout(Duration::from_millis(50), proxy.drain()).await;
-    assert!(drained.is_err(), "a tunnel stood");
+    let (lame_duck, grace) = (Duration::ZERO, Duration::from_millis(50));
+    proxy.drain_within(DrainOptions { lame_duck, grace }).await;
     assert_eq!(talk.rest().await, "", "it was cut");
 }
 
