@@ -96,7 +96,10 @@ pub fn judge<Q: Fields + ?Sized, A: Fields + ?Sized>(
     let said = Said::read(rules, response);
     permitted(rules, status, &said)?;
     if rules.mode == Mode::Shared {
-        shareable(rules, request, response, &said)?;
+        shareable(request, &said)?;
+    }
+    if rules.mode != Mode::Private {
+        cookieless(rules, response, &said)?;
     }
     let selecting = vary::selecting(response).ok_or(Unstorable::VaryStar)?;
     let freshness = Freshness::read(rules, status, response, &said, exchange);
@@ -118,17 +121,12 @@ fn permitted(rules: &Rules, status: u16, said: &Said) -> Result<(), Unstorable> 
     }
     match (rules.mode, &directives.private) {
         (Mode::Shared, Extent::Whole) => Err(Unstorable::Private),
-        (Mode::Shared | Mode::Private, _) => Ok(()),
+        (Mode::Shared | Mode::Private | Mode::Partition, _) => Ok(()),
     }
 }
 
-/// What concerns only stores that many users share.
-fn shareable(
-    rules: &Rules,
-    request: &(impl Fields + ?Sized),
-    response: &(impl Fields + ?Sized),
-    said: &Said,
-) -> Result<(), Unstorable> {
+/// What concerns only answers that many users share.
+fn shareable(request: &(impl Fields + ?Sized), said: &Said) -> Result<(), Unstorable> {
     let directives = &said.directives;
     if directives.private == Extent::Whole {
         return Err(Unstorable::Private);
@@ -137,8 +135,17 @@ fn shareable(
     if request.has("authorization") && !for_all {
         return Err(Unstorable::Authorization);
     }
+    Ok(())
+}
+
+/// What concerns all stores that many users share, parted or not.
+fn cookieless(
+    rules: &Rules,
+    response: &(impl Fields + ?Sized),
+    said: &Said,
+) -> Result<(), Unstorable> {
     match rules.set_cookie {
-        SetCookie::Decline if response.has("set-cookie") && !directives.public => {
+        SetCookie::Decline if response.has("set-cookie") && !said.directives.public => {
             Err(Unstorable::SetCookie)
         }
         SetCookie::Decline | SetCookie::Store => Ok(()),
@@ -308,6 +315,25 @@ mod tests {
             assert_eq!(is_for_all(Mode::Shared, said, &[]), anybody, "{said}");
             assert_eq!(is_for_all(Mode::Shared, said, cookie), with_cookie, "{said}");
             assert!(!is_for_all(Mode::Private, said, &[]), "{said}");
+        }
+    }
+
+    #[test]
+    fn partition_of_one_user_stores_what_is_for_that_one_but_nothing_that_sets_a_cookie() {
+        let rules = Rules { mode: Mode::Partition, ..Rules::default() };
+        let request = &[("Authorization", "x")][..];
+        for (fields, expected) in [
+            (&[("Cache-Control", "private, max-age=9")][..], Ok(())),
+            (&[("Cache-Control", "max-age=9")], Ok(())),
+            (&[("Cache-Control", "no-store")], Err(Unstorable::NoStore)),
+            (
+                &[("Cache-Control", "private, max-age=9"), ("Set-Cookie", "a")],
+                Err(Unstorable::SetCookie),
+            ),
+            (&[("Cache-Control", "public, max-age=9"), ("Set-Cookie", "a")], Ok(())),
+            (&[("Cache-Control", "max-age=9"), ("Vary", "*")], Err(Unstorable::VaryStar)),
+        ] {
+            assert_eq!(judged(&rules, "GET", request, 200, fields), expected, "{fields:?}");
         }
     }
 
