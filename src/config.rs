@@ -123,6 +123,7 @@ impl Config {
         let directory = path.parent().unwrap_or(Path::new(""));
         let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
         let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);
+        let files = files.chain(&mut config.cache.path);
         files.for_each(|file| *file = directory.join(&file));
         Ok(config)
     }
@@ -304,9 +305,10 @@ impl Config {
         let patch = PolicyPatch::of_defaults(shape);
         shape.limits.apply(&mut self.limits);
         let slips = patch.slips(&self.defaults, &self.limits).into_iter();
-        let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         patch.apply(&mut self.defaults);
         shape.cache.apply(&mut self.cache);
+        let slips = slips.chain(shape.cache.slips(&self.cache));
+        let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         let calls = &mut self.calls;
         put(&mut calls.methods_repeatable, patch.methods().map(|m| m.cloned().collect()));
         put(&mut calls.coalesce, shape.coalesce.map(Coalesce::from));
@@ -332,7 +334,10 @@ impl Config {
     fn problems_of_defaults(&self) -> Vec<Problem> {
         let checks = [self.limits.check(), self.defaults.check()];
         let refused = |error| self.places.refused(&Scope::Defaults, &error);
-        checks.into_iter().filter_map(Result::err).map(refused).collect()
+        let of_cache = self.cache.problem().map(|(setting, problem, hint)| {
+            self.places.problem(&Scope::Defaults, setting, problem).hint(hint)
+        });
+        checks.into_iter().filter_map(Result::err).map(refused).chain(of_cache).collect()
     }
 
     /// Checks a section by the calls its patterns were written for.

@@ -20,6 +20,7 @@ mod response;
 mod share;
 mod stream;
 pub mod tally;
+mod terms;
 mod tls;
 mod trailers;
 mod upload;
@@ -70,6 +71,9 @@ pub struct Sidecar {
 
 impl Sidecar {
     /// Binds all listeners and begins to serve on the current runtime.
+    ///
+    /// Over the client's own cache, [`CacheHandle::shared`](crate::CacheHandle::shared), what the
+    /// client's configuration says of a host or a route holds for the proxy, after a reload as well.
     pub async fn start(
         client: Client,
         cache: Arc<Cache>,

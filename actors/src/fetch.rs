@@ -19,6 +19,7 @@ use url::Url;
 
 use crate::address;
 use crate::answer::Response;
+use crate::cache_use::CacheMark;
 use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
@@ -40,6 +41,7 @@ pub struct Fetch {
     pub(crate) span: tracing::Span,
     pub(crate) parent: Option<SpanContext>,
     pub(crate) beside: Beside,
+    pub(crate) mark: Option<CacheMark>,
 }
 
 /// How a caller wants its request treated; what is `None` is left to the plan.
@@ -150,6 +152,7 @@ impl Fetch {
             span: tracing::Span::current(),
             parent: None,
             beside: Beside::default(),
+            mark: None,
         }
     }
 

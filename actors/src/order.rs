@@ -12,6 +12,7 @@ use spillgate_core::policy::Timeouts;
 use url::Url;
 
 use crate::answer::Head;
+use crate::cache_use::CacheMark;
 use crate::course::Admission;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
@@ -49,6 +50,8 @@ pub(crate) struct Order {
     pub(crate) redirects_max: u32,
     pub(crate) delivery: Delivery,
     pub(crate) beside: Beside,
+    /// What a cache noted on the call that began the flight.
+    pub(crate) mark: Option<CacheMark>,
 }
 
 /// The body, as far as it can be looked at.

@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use spillgate_core::cache::rules::{Mode, SetCookie};
+use http::HeaderName;
+use spillgate_core::cache::rules::SetCookie;
 use url::Url;
 
-use crate::builder::ClientBuilder;
+use crate::cache::Cache;
 use crate::cache::key::Identity;
-use crate::cache::memory::MemoryStore;
-use crate::cache::{Cache, CacheOptions};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::setup::block_on;
@@ -20,6 +19,7 @@ use crate::cli::signals::Signals;
 use crate::client::Client;
 use crate::config::Config;
 use crate::config::serving::{ListenerSettings, ServingPreset};
+use crate::config::settings::CacheKind;
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::{ListenerOptions, Sidecar};
@@ -78,7 +78,7 @@ async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
         }
         let (client, cache) = parts(preset, &config)?;
         let options = own.iter().map(|(_, _, options)| options.clone()).collect();
-        let started = Sidecar::start(client.clone(), Arc::new(cache), options).await;
+        let started = Sidecar::start(client.clone(), cache, options).await;
         let sidecar = started.map_err(|error| Failure::usage(error.to_string()))?;
         for ((_, name, options), address) in own.iter().zip(sidecar.addrs()) {
             let scheme = if options.tls.is_some() { "https" } else { "http" };
@@ -135,29 +135,39 @@ fn name_of(upstream: &Url) -> String {
     upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn parts(preset: ServingPreset, config: &Config) -> Result<(Client, Cache), Failure> {
-    let (builder, options) = of_preset(preset, config.clone());
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)
-        .map_err(|cause| Failure::bug(format!("the system gives no randomness: {cause}")))?;
-    let store = Arc::new(MemoryStore::new(STORE_BYTES_MAX));
-    Ok((builder.passing_on().build()?, Cache::new(options, store, secret)))
+fn parts(preset: ServingPreset, config: &Config) -> Result<(Client, Arc<Cache>), Failure> {
+    let client =
+        Client::builder().config(of_preset(preset, config.clone())).passing_on().build()?;
+    let cache = client.cache().shared();
+    Ok((client, cache))
 }
 
-fn of_preset(preset: ServingPreset, config: Config) -> (ClientBuilder, CacheOptions) {
-    let mut options = CacheOptions::default();
-    let builder = Client::builder().config(config);
+/// The configuration as a preset has it.
+fn of_preset(preset: ServingPreset, mut config: Config) -> Config {
+    let cache = &mut config.cache;
     match preset {
         ServingPreset::Cautious => {
-            options.identity = Identity::UnlessShared;
-            return (builder, options);
+            if cache.identity == Identity::ByCredentials {
+                cache.identity = Identity::UnlessShared;
+            }
+            return config;
         }
-        ServingPreset::Conformance => options.rules.targeted = vec!["cdn-cache-control".into()],
-        ServingPreset::Private => options.rules.mode = Mode::Private,
+        ServingPreset::Conformance => {
+            cache.targeted = vec![HeaderName::from_static("cdn-cache-control")];
+        }
+        ServingPreset::Private => cache.mode = CacheKind::Private,
     }
-    options.identity = Identity::Shared;
-    options.rules.set_cookie = SetCookie::Store;
-    (builder.defaults(unguarded), options)
+    cache.identity = Identity::Shared;
+    cache.set_cookie = SetCookie::Store;
+    cache.negative = Duration::ZERO;
+    if let Some(path) = &mut cache.path {
+        // Each preset is a cache of its own, and a file has one owner.
+        let mut name = path.clone().into_os_string();
+        name.push(format!("-{}", preset.name()));
+        *path = name.into();
+    }
+    unguarded(&mut config);
+    config
 }
 
 /// Nothing that a suite of tests could mistake for the cache's doing.
@@ -178,6 +188,3 @@ impl From<Preset> for ServingPreset {
         }
     }
 }
-
-/// What answers in memory may take.
-const STORE_BYTES_MAX: u64 = 64 << 20;

@@ -34,6 +34,17 @@ pub enum ServingPreset {
     Private,
 }
 
+impl ServingPreset {
+    /// The name that a configuration uses.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cautious => "cautious",
+            Self::Conformance => "conformance",
+            Self::Private => "private",
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct ListenerShape {

@@ -28,6 +28,7 @@ use crate::sidecar::response::{of_own, of_served, of_shared};
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::terms::{Terms, stand_in};
 use crate::sidecar::upload::Upload;
 use crate::sidecar::{hygiene, refusal};
 
@@ -35,6 +36,7 @@ use crate::sidecar::{hygiene, refusal};
 pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
+    terms: Terms,
     flights: Flights,
     name: Pseudonym,
     pub(super) tallies: Tallies,
@@ -43,7 +45,8 @@ pub(super) struct Exchanges {
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
-        Self { client, cache, flights, name, tallies: Tallies::default() }
+        let terms = Terms::of(&client, &cache);
+        Self { client, cache, terms, flights, name, tallies: Tallies::default() }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -89,7 +92,7 @@ impl Exchanges {
         body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
-        match self.cache.look(ask) {
+        match self.terms.look(&self.cache, ask) {
             Look::Serve(served) => {
                 self.tallies.hits.fetch_add(1, Relaxed);
                 of_served(*served)
@@ -119,6 +122,9 @@ impl Exchanges {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
+        // For a client that does not wait until the end.
+        let stale = || stand_in(&self.cache, &pending, &late());
+        let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
         let spare = if let Some(landing) = seat.first {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
@@ -134,7 +140,9 @@ impl Exchanges {
         };
         let waits = self.tallies.waits();
         let Some(landing) = manner.in_time(seat.flight.landed()).await else {
-            return refusal::of_error(&late());
+            let refused = || refusal::of_error(&late());
+            let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
+            return stale.map_or_else(refused, serve);
         };
         drop(waits);
         self.land(landing, (first, &seat.flight, &ask), spare, manner).await
@@ -149,7 +157,7 @@ impl Exchanges {
         manner: Manner,
     ) -> Response<OutBody> {
         match landing {
-            Some(Landing::Shared(shared)) => {
+            Some(Landing::Shared(shared)) if first || !shared.is_for_one() => {
                 if let Some(response) = of_shared(&shared, ask, first) {
                     return response;
                 }
@@ -163,7 +171,8 @@ impl Exchanges {
                 return of_served(replacement.serve(&ask.method, &ask.headers));
             }
             Some(Landing::Failed(error)) => {
-                let stale = spare.as_ref().and_then(|pending| self.cache.instead(pending));
+                let stale = spare.as_ref();
+                let stale = stale.and_then(|pending| stand_in(&self.cache, pending, &error));
                 return stale.map_or_else(
                     || refusal::of_error(&error),
                     |stale| of_served(stale.serve(&ask.method, &ask.headers)),
@@ -174,7 +183,7 @@ impl Exchanges {
                     return of_own(own);
                 }
             }
-            Some(Landing::Replaced(_) | Landing::Released) | None => {}
+            Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
         }
         match spare {
             Some(pending) => self.alone(pending, Body::Empty, manner).await,
@@ -306,7 +315,8 @@ impl Exchanges {
         let response = match self.client.stream(manner.apply(fetch).no_coalesce()).await {
             Ok(response) => response,
             Err(error) => {
-                let stale = self.cache.instead(pending);
+                self.cache.note_failure(pending, &error);
+                let stale = stand_in(&self.cache, pending, &error);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
         };

@@ -82,25 +82,33 @@ pub(super) fn flaw(parts: &Parts, name: &Pseudonym) -> Option<Flaw> {
 }
 
 /// What this proxy calls itself, so that it knows its own requests again.
-pub(super) struct Pseudonym(String);
+pub(super) struct Pseudonym {
+    name: String,
+    /// What `Via` says of a message of each version: HTTP/1.0, HTTP/1.1 and HTTP/2.
+    via: [Option<HeaderValue>; 3],
+}
 
 impl Pseudonym {
     /// A name of its own for each process.
     pub(super) fn fresh() -> Self {
         // Without chance the name is the kind's, and a chain of two counts as a loop.
         let chance = getrandom::u32().unwrap_or_default();
-        Self(format!("spillgate-{chance:08x}"))
+        let name = format!("spillgate-{chance:08x}");
+        let via = ["1.0", "1.1", "2"]
+            .map(|protocol| HeaderValue::try_from(format!("{protocol} {name}")).ok());
+        Self { name, via }
     }
 
     /// Says that a message came this way.
     pub(super) fn append_via(&self, headers: &mut HeaderMap, version: Version) {
-        let protocol = match version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
+        let [via_10, via_11, via_2] = &self.via;
+        let via = match version {
+            Version::HTTP_10 => via_10,
+            Version::HTTP_2 => via_2,
+            _ => via_11,
         };
-        if let Ok(value) = HeaderValue::try_from(format!("{protocol} {}", self.0)) {
-            headers.append(VIA, value);
+        if let Some(via) = via {
+            headers.append(VIA, via.clone());
         }
     }
 
@@ -108,7 +116,7 @@ impl Pseudonym {
         let lines = headers.get_all(VIA).into_iter().filter_map(|line| line.to_str().ok());
         lines
             .flat_map(|line| line.split(','))
-            .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.0))
+            .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.name))
     }
 }
 

@@ -76,6 +76,11 @@ impl Manner {
         upload.pass_on(self.behind())
     }
 
+    /// Whether the client says how long it waits.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.deadline.is_some()
+    }
+
     /// Waits as long as the client does; `None` if it took longer.
     pub(super) async fn in_time<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         match self.deadline {

@@ -1,6 +1,8 @@
 //! What a client is given: from the store, from an answer of its own, or from one that others read,
 //! too.
 
+use std::fmt::Write as _;
+
 use http::header::{
     CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
@@ -81,7 +83,11 @@ fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
 }
 
 fn tell(headers: &mut HeaderMap, cache_status: CacheStatus) {
-    if let Ok(value) = HeaderValue::try_from(cache_status.to_string()) {
+    // Long enough for what is said of most answers, so that it is written where it stays.
+    let mut text = String::with_capacity(64);
+    // A `String` takes everything.
+    let _ = write!(text, "{cache_status}");
+    if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(HeaderName::from_static("cache-status"), value);
     }
 }

@@ -143,6 +143,11 @@ impl Shared {
         if suits { self.body.join() } else { None }
     }
 
+    /// Whether nobody else may have it while it comes.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_for_one())
+    }
+
     /// The whole body, if it has come.
     pub(super) fn whole(&self) -> Option<Bytes> {
         self.body.whole()

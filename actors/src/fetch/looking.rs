@@ -4,6 +4,7 @@ use http::{HeaderMap, Method};
 use spillgate_core::call::Priority;
 use url::Url;
 
+use crate::cache_use::CacheMark;
 use crate::fetch::{Fetch, next_ticket};
 use crate::request_body::Body;
 
@@ -54,7 +55,14 @@ impl Fetch {
             span: self.span.clone(),
             parent: self.parent,
             beside: self.beside.clone(),
+            mark: None,
         })
+    }
+
+    /// Leaves a mark on the flight that the call begins; who joins it finds the mark on its answer.
+    pub fn marked(mut self, mark: CacheMark) -> Self {
+        self.mark = Some(mark);
+        self
     }
 
     /// As nobody waits for it: behind all others, and by the time the plan gives it.
