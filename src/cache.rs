@@ -12,6 +12,7 @@ pub mod key;
 pub mod memory;
 pub mod page;
 pub mod purge;
+pub mod regime;
 pub mod served;
 pub mod store;
 pub mod tally;
@@ -30,6 +31,7 @@ use url::Url;
 use crate::cache::key::{Identity, Keys};
 use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
+use crate::cache::regime::{PartitionRules, RuleBook};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
 use crate::cache::troubles::{BACK_OFF, Troubles};
@@ -41,6 +43,8 @@ pub struct CacheOptions {
     pub rules: Rules,
     /// How requests with credentials are kept apart.
     pub identity: Identity,
+    /// By which rules answers to requests with credentials are stored for their owner.
+    pub partitions: PartitionRules,
     /// The largest body that is stored; larger ones pass through.
     pub body_max: usize,
     /// The most answers for one address and one owner, told apart by `Vary`.
@@ -53,7 +57,7 @@ pub struct CacheOptions {
 /// An HTTP cache; cheap to share.
 pub struct Cache {
     options: CacheOptions,
-    rules: Arc<Rules>,
+    book: RuleBook,
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
@@ -66,6 +70,7 @@ impl Default for CacheOptions {
         Self {
             rules: Rules::default(),
             identity: Identity::ByCredentials,
+            partitions: PartitionRules::Shared,
             body_max: 8 << 20,
             variants_max: 32,
             back_off: BACK_OFF,
@@ -76,10 +81,10 @@ impl Default for CacheOptions {
 impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
-        let rules = Arc::new(options.rules.clone());
-        let (keys, purges, troubles) =
-            (Keys::new(secret), Purges::default(), Troubles::new(options.back_off));
-        Self { options, rules, store, keys, purges, troubles, tallies: Arc::default() }
+        let book = RuleBook::new(options.rules.clone(), options.partitions);
+        let (keys, purges) = (Keys::new(secret, options.identity), Purges::default());
+        let (troubles, tallies) = (Troubles::new(options.back_off), Arc::default());
+        Self { options, book, store, keys, purges, troubles, tallies }
     }
 
     /// The settings.
@@ -102,6 +107,11 @@ impl Cache {
             if left.is_empty() { Keep::Nothing } else { Keep::Page(page.with(left)) }
         });
         forgotten
+    }
+
+    /// Takes so many bytes at the most from here on; what is beyond goes.
+    pub fn resize(&self, bytes_max: u64) {
+        self.store.resize(bytes_max);
     }
 
     /// How many addresses are stored, and how many bytes they take.

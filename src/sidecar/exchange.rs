@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::StreamExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
@@ -14,7 +13,7 @@ use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
-use spillgate_actors::transport::{Interim, TransportError};
+use spillgate_actors::transport::Interim;
 use tokio::sync::watch;
 use url::Url;
 
@@ -29,6 +28,7 @@ use crate::sidecar::response::{of_own, of_served, of_shared};
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::terms::{Terms, stand_in};
 use crate::sidecar::upload::Upload;
 use crate::sidecar::{hygiene, refusal};
 
@@ -36,6 +36,7 @@ use crate::sidecar::{hygiene, refusal};
 pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
+    terms: Terms,
     flights: Flights,
     name: Pseudonym,
     pub(super) tallies: Tallies,
@@ -44,7 +45,8 @@ pub(super) struct Exchanges {
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
-        Self { client, cache, flights, name, tallies: Tallies::default() }
+        let terms = Terms::of(&client, &cache);
+        Self { client, cache, terms, flights, name, tallies: Tallies::default() }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -90,7 +92,7 @@ impl Exchanges {
         body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
-        match self.cache.look(ask) {
+        match self.terms.look(&self.cache, ask) {
             Look::Serve(served) => {
                 self.tallies.hits.fetch_add(1, Relaxed);
                 of_served(*served)
@@ -113,13 +115,16 @@ impl Exchanges {
     ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
         if !pending.may_store() || credentials || !body.is_end_stream() {
-            return self.alone(pending, in_body(body), manner).await;
+            return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
+        // For a client that does not wait until the end.
+        let stale = || stand_in(&self.cache, &pending, &late());
+        let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
         let spare = if let Some(landing) = seat.first {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
@@ -135,7 +140,9 @@ impl Exchanges {
         };
         let waits = self.tallies.waits();
         let Some(landing) = manner.in_time(seat.flight.landed()).await else {
-            return refusal::of_error(&late());
+            let refused = || refusal::of_error(&late());
+            let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
+            return stale.map_or_else(refused, serve);
         };
         drop(waits);
         self.land(landing, (first, &seat.flight, &ask), spare, manner).await
@@ -164,15 +171,16 @@ impl Exchanges {
                 return of_served(replacement.serve(&ask.method, &ask.headers));
             }
             Some(Landing::Failed(error)) => {
-                let stale = spare.as_ref().and_then(|pending| self.cache.instead(pending));
+                let stale = spare.as_ref();
+                let stale = stale.and_then(|pending| stand_in(&self.cache, pending, &error));
                 return stale.map_or_else(
                     || refusal::of_error(&error),
                     |stale| of_served(stale.serve(&ask.method, &ask.headers)),
                 );
             }
             Some(Landing::Released) if first => {
-                if let Some(Own { response, cache_status }) = flight.take_own() {
-                    return of_own(response, cache_status);
+                if let Some(own) = flight.take_own() {
+                    return of_own(own);
                 }
             }
             Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
@@ -201,7 +209,8 @@ impl Exchanges {
                     None if is_failure(response.status()) => {}
                     None => {
                         self.flights.keep_apart(place);
-                        flight.leave_own(Own { response, cache_status });
+                        let behind = manner.behind();
+                        flight.leave_own(Own { response, cache_status, behind });
                         return Landing::Released;
                     }
                 }
@@ -263,7 +272,10 @@ impl Exchanges {
                 of_served(replacement.serve_asker(&ask.method, &ask.headers))
             }
             Asked::Failed(error) => refusal::of_error(&error),
-            Asked::Came(response, None) => of_own(response, pending.cache_status()),
+            Asked::Came(response, None) => {
+                let (cache_status, behind) = (pending.cache_status(), manner.behind());
+                of_own(Own { response, cache_status, behind })
+            }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
                 let shared = self.share(Some(kept), response, pending.cache_status(), None);
@@ -304,7 +316,7 @@ impl Exchanges {
             Ok(response) => response,
             Err(error) => {
                 self.cache.note_failure(pending, &error);
-                let stale = self.cache.instead(pending);
+                let stale = stand_in(&self.cache, pending, &error);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
         };
@@ -371,14 +383,4 @@ fn lost() -> Error {
         ErrorKind::HttpProtocolError,
         "the upstream answered about something that was not asked",
     )
-}
-
-fn in_body(body: Upload) -> Body {
-    if body.is_end_stream() {
-        return Body::Empty;
-    }
-    let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|cause| TransportError::sent(ErrorKind::RequestBody).caused_by(cause))
-    });
-    Body::Stream(Box::pin(chunks))
 }

@@ -14,14 +14,14 @@ use crate::cache::purge::Purge;
 use crate::cache::{Cache, CacheOptions};
 
 const URL: &str = "http://a.example/x";
-type Fields<'a> = &'a [(&'static str, &'static str)];
+pub(super) type Fields<'a> = &'a [(&'static str, &'static str)];
 
 fn cache() -> Cache {
     let options = CacheOptions { identity: Identity::Shared, ..CacheOptions::default() };
     Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32])
 }
 
-fn table(fields: Fields<'_>) -> HeaderMap {
+pub(super) fn table(fields: Fields<'_>) -> HeaderMap {
     let mut table = HeaderMap::new();
     for (name, value) in fields {
         table.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -29,12 +29,12 @@ fn table(fields: Fields<'_>) -> HeaderMap {
     table
 }
 
-fn ask(url: &str, fields: Fields<'_>) -> Ask {
+pub(super) fn ask(url: &str, fields: Fields<'_>) -> Ask {
     let (method, url) = (Method::GET, Url::parse(url).unwrap());
     Ask { method, url, headers: table(fields), mode: CacheMode::Default, max_stale: None }
 }
 
-fn sent(cache: &Cache, ask: Ask) -> Pending {
+pub(super) fn sent(cache: &Cache, ask: Ask) -> Pending {
     match cache.look(ask) {
         Look::Send(pending) => *pending,
         other @ (Look::Serve(_) | Look::ServeAndRenew(..) | Look::Nothing) => panic!("{other:?}"),
@@ -42,7 +42,7 @@ fn sent(cache: &Cache, ask: Ask) -> Pending {
 }
 
 /// The body that a request is answered with from the store.
-fn served(cache: &Cache, ask: Ask) -> Option<(HeaderMap, Bytes)> {
+pub(super) fn served(cache: &Cache, ask: Ask) -> Option<(HeaderMap, Bytes)> {
     match cache.look(ask) {
         Look::Serve(served) | Look::ServeAndRenew(served, _) => Some((served.headers, served.body)),
         Look::Send(_) | Look::Nothing => None,
@@ -68,7 +68,7 @@ fn replaced(cache: &Cache, pending: &Pending, fields: Fields<'_>) -> Replacement
 }
 
 const STALE: (&str, &str) = ("cache-control", "max-age=0");
-const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+pub(super) const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 const TAG: (&str, &str) = ("etag", "\"1\"");
 
 #[test]
@@ -117,6 +117,22 @@ fn renewal_for_credentials_changes_nothing_for_others() {
     assert!(!replacement.is_shared());
     let stored = cache.stored(&Url::parse(URL).unwrap());
     assert_eq!(stored.first().unwrap().headers.get("x-name").unwrap(), "all");
+}
+
+#[test]
+fn renewal_for_a_cookie_changes_nothing_for_others_unless_it_says_so() {
+    for (said, name) in [("max-age=60", "all"), ("public, max-age=60", "a")] {
+        let identity = Identity::UnlessShared;
+        let options = CacheOptions { identity, ..CacheOptions::default() };
+        let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+        put(&cache, &[], &[STALE, TAG, ("x-name", "all")], "body");
+        let pending = sent(&cache, ask(URL, &[("cookie", "a")]));
+        let fields = [("cache-control", said), TAG, ("x-name", "a")];
+        let replacement = replaced(&cache, &pending, &fields);
+        assert_eq!(replacement.is_shared(), name == "a", "{said}");
+        let stored = cache.stored(&Url::parse(URL).unwrap());
+        assert_eq!(stored.first().unwrap().headers.get("x-name").unwrap(), name, "{said}");
+    }
 }
 
 #[test]
