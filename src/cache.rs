@@ -34,7 +34,7 @@ use crate::cache::purge::{Purge, Purges};
 use crate::cache::regime::{PartitionRules, RuleBook};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
-use crate::cache::troubles::Troubles;
+use crate::cache::troubles::{BACK_OFF, Troubles};
 
 /// What a cache is made of.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Default for CacheOptions {
             partitions: PartitionRules::Shared,
             body_max: 8 << 20,
             variants_max: 32,
-            back_off: Duration::from_secs(1),
+            back_off: BACK_OFF,
         }
     }
 }

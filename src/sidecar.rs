@@ -22,6 +22,7 @@ mod stream;
 pub mod tally;
 mod terms;
 mod tls;
+mod trailers;
 mod upload;
 
 use std::io;

@@ -24,7 +24,7 @@ use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
 use crate::request_body::Body;
-use crate::transport::Interim;
+use crate::transport::Beside;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -40,7 +40,7 @@ pub struct Fetch {
     pub(crate) wishes: Wishes,
     pub(crate) span: tracing::Span,
     pub(crate) parent: Option<SpanContext>,
-    pub(crate) interim: Option<Interim>,
+    pub(crate) beside: Beside,
     pub(crate) mark: Option<CacheMark>,
 }
 
@@ -151,7 +151,7 @@ impl Fetch {
             wishes: Wishes::default(),
             span: tracing::Span::current(),
             parent: None,
-            interim: None,
+            beside: Beside::default(),
             mark: None,
         }
     }

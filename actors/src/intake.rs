@@ -82,7 +82,7 @@ pub(crate) fn prepare(
         body_max: plan.body_max,
         redirects_max: plan.redirects_max,
         delivery,
-        interim: fetch.interim,
+        beside: fetch.beside,
         mark: fetch.mark,
     };
     // A scope that the caller named is not the route's, whose options are meant for its own.

@@ -50,12 +50,31 @@ pub struct Outbound {
     pub marks: Arc<PhaseMarks>,
     /// Over which connection it goes.
     pub way: Way,
-    /// Who wants to see interim answers (1xx) as they come; a transport may be unable to tell.
+    /// What is passed on beside the head and the body.
+    pub beside: Beside,
+}
+
+/// What a caller that passes messages on wants of them beside heads and bodies; a transport may be
+/// unable to.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// Who wants to see interim answers (1xx) as they come.
     pub interim: Option<Interim>,
+    /// What goes and comes behind the bodies.
+    pub trailers: Option<Arc<dyn Trailers>>,
 }
 
 /// Sees interim answers: their status and fields.
 pub type Interim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+
+/// The fields behind the bodies of one call, for a caller that passes them on.
+pub trait Trailers: Send + Sync {
+    /// What goes behind the request's body, asked for once it has ended.
+    fn of_request(&self) -> Option<HeaderMap>;
+
+    /// What came behind the answer's body; nothing when an attempt begins.
+    fn of_answer(&self, fields: Option<HeaderMap>);
+}
 
 /// Over which connection a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

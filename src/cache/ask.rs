@@ -156,13 +156,7 @@ impl Cache {
             let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };
             return absent(ask, place, (wishes, why, None));
         };
-        let used = match ask.mode {
-            CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
-            CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
-            CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
-                using::decide(rules, &stored.entry, &wishes, place.now)
-            }
-        };
+        let used = decide(rules, ask.mode, (&stored, &wishes), place.now);
         let serve = || Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, place.now));
         if let Some(failed) = self.spares_origin(rules, used, (&place.key, &stored), &wishes) {
             return Look::Serve(Box::new((*serve()).in_place_of(failed)));
@@ -225,6 +219,17 @@ struct Place {
 }
 
 type Found = (Wishes, Why, Option<Arc<Stored>>);
+
+/// What to do with a stored answer, by the caller's wish or by the rules.
+fn decide(rules: &Rules, mode: CacheMode, (stored, wishes): (&Stored, &Wishes), now: Wall) -> Use {
+    match mode {
+        CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
+        CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
+        CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
+            using::decide(rules, &stored.entry, wishes, now)
+        }
+    }
+}
 
 /// Why a request is sent on without a look at what is stored, if it is.
 fn avoids(ask: &Ask, wishes: &Wishes) -> Option<Why> {

@@ -74,13 +74,14 @@ impl Cache {
         wishes: &Wishes,
     ) -> Option<ErrorKind> {
         let stands_in = match used {
-            Use::Fresh | Use::Stale => false,
             Use::WhileRenewed => true,
             Use::Validate(Doubt::Expired) => {
                 let instead = using::instead_of_error(rules, &stored.entry, wishes, now());
                 instead.is_some()
             }
-            Use::Validate(
+            Use::Fresh
+            | Use::Stale
+            | Use::Validate(
                 Doubt::NoCache | Doubt::RequestNoCache | Doubt::TooOld | Doubt::NotFreshEnough,
             ) => false,
         };
@@ -88,6 +89,8 @@ impl Cache {
     }
 }
 
+/// How long nobody asks again.
+pub(super) const BACK_OFF: Duration = Duration::from_secs(1);
 /// Addresses in trouble that are remembered; beyond it the origin is asked.
 const TROUBLES_MAX: usize = 16_384;
 

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::StreamExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
@@ -14,7 +13,7 @@ use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
-use spillgate_actors::transport::{Interim, TransportError};
+use spillgate_actors::transport::Interim;
 use tokio::sync::watch;
 use url::Url;
 
@@ -116,7 +115,7 @@ impl Exchanges {
     ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
         if !pending.may_store() || credentials || !body.is_end_stream() {
-            return self.alone(pending, in_body(body), manner).await;
+            return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else {
@@ -180,8 +179,8 @@ impl Exchanges {
                 );
             }
             Some(Landing::Released) if first => {
-                if let Some(Own { response, cache_status }) = flight.take_own() {
-                    return of_own(response, cache_status);
+                if let Some(own) = flight.take_own() {
+                    return of_own(own);
                 }
             }
             Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
@@ -210,7 +209,8 @@ impl Exchanges {
                     None if is_failure(response.status()) => {}
                     None => {
                         self.flights.keep_apart(place);
-                        flight.leave_own(Own { response, cache_status });
+                        let behind = manner.behind();
+                        flight.leave_own(Own { response, cache_status, behind });
                         return Landing::Released;
                     }
                 }
@@ -272,7 +272,10 @@ impl Exchanges {
                 of_served(replacement.serve_asker(&ask.method, &ask.headers))
             }
             Asked::Failed(error) => refusal::of_error(&error),
-            Asked::Came(response, None) => of_own(response, pending.cache_status()),
+            Asked::Came(response, None) => {
+                let (cache_status, behind) = (pending.cache_status(), manner.behind());
+                of_own(Own { response, cache_status, behind })
+            }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
                 let shared = self.share(Some(kept), response, pending.cache_status(), None);
@@ -380,14 +383,4 @@ fn lost() -> Error {
         ErrorKind::HttpProtocolError,
         "the upstream answered about something that was not asked",
     )
-}
-
-fn in_body(body: Upload) -> Body {
-    if body.is_end_stream() {
-        return Body::Empty;
-    }
-    let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|cause| TransportError::sent(ErrorKind::RequestBody).caused_by(cause))
-    });
-    Body::Stream(Box::pin(chunks))
 }

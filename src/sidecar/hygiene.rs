@@ -1,7 +1,7 @@
 //! What passes from one hop to the next, and what does not (RFC 9110 section 7.6).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version};
@@ -20,8 +20,12 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    let hop: Vec<HeaderName> =
-        headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    // The trailers are passed on, so what announces them is, too.
+    let hop: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name.as_str()) && **name != TRAILER)
+        .cloned()
+        .collect();
     for name in hop {
         headers.remove(name);
     }
@@ -29,10 +33,21 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 
 /// Makes the head of a request ready for the next hop.
 pub(super) fn prepare(headers: &mut HeaderMap) {
+    let trailers = headers.get_all(TE).iter().any(|line| has(line, "trailers"));
     strip(headers);
-    for name in [HOST, TE, TRAILER, HeaderName::from_static("expect")] {
+    // An expectation is met when the upstream takes the body, which lets the engine say so.
+    for name in [HOST, EXPECT] {
         headers.remove(name);
     }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Whether a list names something.
+fn has(line: &HeaderValue, wanted: &str) -> bool {
+    let mut parts = line.to_str().unwrap_or_default().split(',');
+    parts.any(|part| part.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// Why a request goes no further.

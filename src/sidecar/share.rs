@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::cache::fate::{Kept, Replacement};
 use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::trailers::Behind;
 
 /// What requests have in common that may wait for the same answer.
 pub(super) type Place = (([u8; 32], Option<[u8; 32]>), Vec<u8>);
@@ -57,6 +58,8 @@ pub(super) struct Flight {
 pub(super) struct Own {
     pub(super) response: StreamingResponse,
     pub(super) cache_status: CacheStatus,
+    /// What comes behind its body.
+    pub(super) behind: Arc<Behind>,
 }
 
 /// A seat in a flight.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use http::header::{HeaderValue, USER_AGENT};
+use http::header::{CONNECTION, HeaderValue, TE, USER_AGENT};
 use http::{Request, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{
@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use spillgate_actors::phases::Mark;
 use spillgate_actors::transport::{
-    Connection, ExchangeFuture, Inbound, Outbound, Transport, TransportError, Way,
+    Beside, Connection, ExchangeFuture, Inbound, Outbound, Transport, TransportError, Way,
 };
 use spillgate_core::advice::ErrorKind;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -82,8 +82,16 @@ impl Transport for PassingTransport {
 
 impl Inner {
     async fn exchange(&self, outbound: Outbound) -> Result<Inbound, TransportError> {
-        let Outbound { method, url, mut headers, body, connect_timeout, marks, way, interim } =
-            outbound;
+        let Outbound { method, url, mut headers, body, connect_timeout, marks, way, .. } = outbound;
+        let Beside { interim, trailers } = outbound.beside;
+        if let Some(trailers) = &trailers {
+            trailers.of_answer(None);
+        }
+        let prior = self.options.protocols == Protocols::Http2PriorKnowledge;
+        if headers.contains_key(TE) && url.scheme() == "http" && !prior {
+            // HTTP/1.1 wants it named, HTTP/2 forbids that (RFC 9110 section 10.1.4).
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
         frame(&mut headers, &method, &body);
         if let Ok(name) = HeaderValue::from_str(&self.options.user_agent) {
             headers.entry(USER_AGENT).or_insert(name);
@@ -91,7 +99,8 @@ impl Inner {
         let uri: Uri = url.as_str().parse().map_err(|cause: http::uri::InvalidUri| {
             TransportError::never_sent(ErrorKind::InvalidRequest).caused_by(cause)
         })?;
-        let mut request = Request::new(NotingBody::new(body, Arc::clone(&marks)));
+        let mut request =
+            Request::new(NotingBody::new(body, Arc::clone(&marks)).with_trailers(trailers.clone()));
         *request.method_mut() = method;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
@@ -121,7 +130,8 @@ impl Inner {
             Connection { local, peer, origin }
         });
         let (status, version, headers) = (parts.status, parts.version, parts.headers);
-        let body = Box::pin(NotingRead::new(RawBody::new(body), marks));
+        let body = RawBody::new(body).with_trailers(trailers);
+        let body = Box::pin(NotingRead::new(body, marks));
         Ok(Inbound { status, version, headers, body, connection })
     }
 }

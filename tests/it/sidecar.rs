@@ -1,6 +1,7 @@
 //! The sidecar over real sockets: who waits for whose answer, and who never gets another's.
 
 mod admin;
+mod bodies;
 mod doors;
 mod faults;
 mod hygiene;
@@ -8,5 +9,6 @@ pub(crate) mod origin;
 mod patience;
 mod staleness;
 mod stampede;
+mod tls;
 mod storage;
 mod traps;

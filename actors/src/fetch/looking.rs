@@ -54,7 +54,7 @@ impl Fetch {
             wishes: self.wishes.clone(),
             span: self.span.clone(),
             parent: self.parent,
-            interim: self.interim.clone(),
+            beside: self.beside.clone(),
             mark: None,
         })
     }

@@ -206,6 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn each_reason_is_a_token_of_its_own() {
+        let reasons = [
+            Unstorable::Method,
+            Unstorable::RequestNoStore,
+            Unstorable::NoStore,
+            Unstorable::Private,
+            Unstorable::Authorization,
+            Unstorable::SetCookie,
+            Unstorable::VaryStar,
+            Unstorable::Status,
+            Unstorable::Useless,
+        ];
+        let mut words = reasons.map(Unstorable::words).to_vec();
+        let is_token =
+            |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        assert!(words.iter().all(is_token) && words.contains(&"no-freshness"), "{words:?}");
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), reasons.len());
+    }
+
+    #[test]
     fn what_forbids_it_is_named() {
         let fresh = ("Cache-Control", "max-age=9");
         for (request, status, response, expected) in [
@@ -270,6 +292,30 @@ mod tests {
         let private = Rules { mode: Mode::Private, ..Rules::default() };
         let said = &[("Cache-Control", "private, max-age=9"), ("Set-Cookie", "a")][..];
         assert_eq!(judged(&private, "GET", request, 200, said), Ok(()));
+    }
+
+    #[test]
+    fn credentials_answer_is_for_all_only_by_a_word_and_never_for_a_cookie_that_chose_it() {
+        let exchange = Exchange { requested: NOW, received: NOW };
+        let is_for_all = |mode, said: &str, request: Table<'_>| {
+            let rules = Rules { mode, ..Rules::default() };
+            let response = &[("Cache-Control", said), ("ETag", "\"a\"")][..];
+            let (method, of_target) = ("GET", false);
+            let answered = Answered { method, request, status: 200, response, of_target, exchange };
+            judge(&rules, &answered).unwrap().is_for_all(&rules, request)
+        };
+        let cookie = &[("Cookie", "a=b")][..];
+        for (said, anybody, with_cookie) in [
+            ("max-age=9", false, false),
+            ("max-age=9, proxy-revalidate", false, false),
+            ("max-age=9, public", true, true),
+            ("s-maxage=9", true, true),
+            ("max-age=9, must-revalidate", true, false),
+        ] {
+            assert_eq!(is_for_all(Mode::Shared, said, &[]), anybody, "{said}");
+            assert_eq!(is_for_all(Mode::Shared, said, cookie), with_cookie, "{said}");
+            assert!(!is_for_all(Mode::Private, said, &[]), "{said}");
+        }
     }
 
     #[test]

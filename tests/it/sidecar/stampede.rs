@@ -188,7 +188,7 @@ async fn stale_is_served_to_all_while_one_refresh_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stale_stands_in_for_failures_and_resets_without_asking_again() {
+async fn stale_stands_in_for_failures_and_resets() {
     for broken in ["HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n", "garbage\r\n\r\n"] {
         let number = AtomicUsize::new(0);
         let origin = Origin::start(move |_| {
