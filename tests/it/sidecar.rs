@@ -9,6 +9,6 @@ pub(crate) mod origin;
 mod patience;
 mod staleness;
 mod stampede;
-mod tls;
 mod storage;
+mod tls;
 mod traps;
