@@ -85,6 +85,12 @@ impl Client {
         receiver
     }
 
+    /// Tells `observer` everything that is remembered from here on, on the reporter thread.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn observe(&self, observer: crate::telemetry::reporter::Observer) {
+        self.engine.observe(observer);
+    }
+
     /// The faults that are injected, and how often each was; none unless chaos was asked for.
     pub fn injected(&self) -> Vec<Injected> {
         self.engine.chaos().map(Injector::injected).unwrap_or_default()
@@ -106,6 +112,12 @@ impl Client {
         self.engine.front().caching.reload(&config)?;
         self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));
         Ok(())
+    }
+
+    /// Whether [`Self::reload`] would take a configuration; the error names what cannot change.
+    #[cfg(feature = "cli")]
+    pub(crate) fn may_reload(&self, config: &Config) -> Result<(), Error> {
+        self.engine.front().caching.may_reload(config)
     }
 
     /// Takes no more calls, waits up to `grace` for those inside, ends the rest, sends the last

@@ -4,6 +4,7 @@
 //! later layer wins: built-in, file, environment, program. All settings are checked together, so
 //! that a service that starts has a policy that can work for every host.
 
+pub mod administering;
 pub mod error;
 pub mod overrides;
 pub mod pattern;
@@ -34,13 +35,13 @@ mod tests;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
 use spillgate_core::policy::{HostPolicy, Limits};
 
+use administering::AdminSettings;
 use error::{ConfigError, Problem};
 use layer::put;
 use overrides::HostOverrides;
@@ -81,8 +82,8 @@ pub struct Config {
     pub chaos: Vec<ChaosSettings>,
     /// Where `spillgate serve` listens.
     pub listeners: Vec<ListenerSettings>,
-    /// Where it tells how it is, on the loopback interface.
-    pub admin: Option<SocketAddr>,
+    /// Where it tells how it is.
+    pub admin: Option<AdminSettings>,
     file_hosts: Vec<HostSection>,
     code_hosts: Vec<HostSection>,
     places: Places,
@@ -95,15 +96,16 @@ impl Config {
         let shape: FileShape = toml::from_str(source.text())
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
-        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        let (chaos, mut problems) = chaos::read(&shape.chaos, &places);
         let mut config = Self { chaos, places, ..Self::default() };
-        let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
         config.listeners = shape.listener.into_iter().map(ListenerShape::settings).collect();
-        config.admin = shape.admin.bind.map(|bind| bind.0);
-        let (hosts, slips) =
-            section::read(&shape.host, &config.places, &config.defaults, &config.limits);
+        let slip;
+        (config.admin, slip) = shape.admin.read(&config.places);
+        problems.extend(slip);
+        let Self { places, defaults, limits, .. } = &config;
+        let (hosts, slips) = section::read(&shape.host, places, defaults, limits);
         config.file_hosts = hosts;
         problems.extend(slips);
         // Checks would only repeat what a slip or a lost section already said.
@@ -118,12 +120,12 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let origin = path.display().to_string();
-        let text = read_text(path, &origin)?;
-        let mut config = Self::from_toml(&text, &origin)?;
+        let mut config = Self::from_toml(&read_text(path, &origin)?, &origin)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
         let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);
-        let files = files.chain(&mut config.cache.path);
+        let token = config.admin.as_mut().and_then(|admin| admin.token_file.as_mut());
+        let files = files.chain(&mut config.cache.path).chain(token);
         files.for_each(|file| *file = directory.join(&file));
         Ok(config)
     }

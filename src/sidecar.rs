@@ -3,17 +3,22 @@
 //! A reverse listener stands for one upstream. Requests pass the cache first and then the client, so
 //! queue, breaker, retries and spans apply; bodies stream both ways.
 
-mod admin;
+pub mod admin;
 mod alarm;
 mod body;
 pub mod bounds;
+mod counts;
 mod exchange;
+mod house;
 mod hygiene;
 mod inbound;
 mod interim;
 mod listener;
+mod listeners;
 pub mod manner;
 mod opaque;
+mod parting;
+mod premises;
 mod presence;
 mod refusal;
 mod response;
@@ -29,19 +34,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::cache::Cache;
 use crate::client::Client;
-use crate::sidecar::admin::Admin;
+use crate::sidecar::admin::{Admin, AdminOptions, Orders};
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
+use crate::sidecar::premises::{Part, Premises, Rooms};
 use crate::sidecar::tally::Tally;
 
 /// What one listener stands for.
@@ -59,17 +63,61 @@ pub struct ListenerOptions {
     pub bounds: Bounds,
 }
 
+/// A client and its cache, for listeners to stand on.
+#[derive(Debug)]
+pub struct PartOptions {
+    /// What it is called where it is shown.
+    pub name: String,
+    /// What sends.
+    pub client: Client,
+    /// What answers before that.
+    pub cache: Arc<Cache>,
+}
+
+/// A client and its cache, as a number of the sidecar's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartId(usize);
+
+/// What became of the listeners when they were named anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Sockets that were opened.
+    pub added: usize,
+    /// Sockets that were closed; what was begun on their connections goes on to its end.
+    pub removed: usize,
+    /// Sockets that stayed, and with them their connections.
+    pub kept: usize,
+}
+
+/// How long a drain may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainOptions {
+    /// How long listeners go on as if nothing had happened, but for `/readyz` and `Connection: close`.
+    pub lame_duck: Duration,
+    /// How long what was begun may take from then on.
+    pub grace: Duration,
+}
+
 /// A running proxy; it ends with [`Sidecar::drain`].
 pub struct Sidecar {
-    addrs: Vec<SocketAddr>,
+    premises: Arc<Premises>,
+    cache: Arc<Cache>,
     stop: CancellationToken,
-    connections: TaskTracker,
     admin: Arc<Admin>,
     stop_admin: CancellationToken,
-    exchanges: Arc<Exchanges>,
 }
 
 impl Sidecar {
+    /// A proxy that listens nowhere yet, with the first client that listeners may stand on.
+    pub fn of(part: PartOptions) -> Self {
+        let premises = Arc::new(Premises::default());
+        let admin = Arc::new(Admin::new(premises.clone()));
+        let (stop, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let mut sidecar = Self { premises, cache: part.cache.clone(), stop, admin, stop_admin };
+        sidecar.add(part);
+        sidecar
+    }
+
     /// Binds all listeners and begins to serve on the current runtime.
     ///
     /// Over the client's own cache, [`CacheHandle::shared`](crate::CacheHandle::shared), what the
@@ -79,71 +127,115 @@ impl Sidecar {
         cache: Arc<Cache>,
         listeners: Vec<ListenerOptions>,
     ) -> io::Result<Self> {
-        let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let mut addrs = Vec::new();
-        let exchanges = Arc::new(Exchanges::new(client, cache));
-        for ListenerOptions { bind, upstream, repeats, tls, bounds } in listeners {
-            let tls = tls.as_ref().map(tls::acceptor).transpose()?;
-            let socket = TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
-            addrs.push(socket.local_addr()?);
-            let service =
-                listener::Service { exchanges: exchanges.clone(), upstream, repeats, tls, bounds };
-            let serving = listener::serve(socket, service, stop.clone(), connections.clone());
-            connections.spawn(serving);
-        }
-        let draining = AtomicBool::new(false);
-        let admin = Arc::new(Admin { exchanges: exchanges.clone(), draining });
-        let stop_admin = CancellationToken::new();
-        Ok(Self { addrs, stop, connections, admin, stop_admin, exchanges })
+        let name = "default".to_owned();
+        let mut sidecar = Self::of(PartOptions { name, client, cache });
+        let listeners = listeners.into_iter().map(|options| (PartId::FIRST, options)).collect();
+        sidecar.listen(listeners).await?;
+        Ok(sidecar)
     }
 
-    /// Tells how it is at an address of the loopback interface, and returns the address.
+    /// Adds another client for listeners to stand on.
+    pub fn add(&mut self, part: PartOptions) -> PartId {
+        let PartOptions { name, client, cache } = part;
+        self.admin.observe(&client);
+        let mut rooms = Rooms::clone(&self.premises.rooms());
+        let exchanges = Arc::new(Exchanges::new(client, cache));
+        rooms.parts.push(Part { name: name.into(), exchanges });
+        let id = PartId(rooms.parts.len() - 1);
+        self.premises.furnish(rooms);
+        id
+    }
+
+    /// Listens there, and nowhere else: an address that is named again keeps its socket and its
+    /// connections, which from their next request on get what it stands for now. Certificates are
+    /// read anew. After an error all is as it was.
+    pub async fn listen(
+        &mut self,
+        listeners: Vec<(PartId, ListenerOptions)>,
+    ) -> io::Result<Changes> {
+        listeners::change(&self.premises, &self.stop, listeners).await
+    }
+
+    /// Tells how it is and does what it is told, at an address of its own; returns the address.
     ///
-    /// `/healthz`, `/readyz`, `/metrics`, `/hosts`, `/cache` and `/version`, and
-    /// `POST /cache/invalidate` with `?url=`, `?prefix=`, `?tag=`, `?host=` or `?all`.
+    /// One that is no loopback address must be exposed on purpose, and needs a token.
     pub async fn administer(&self, bind: SocketAddr) -> io::Result<SocketAddr> {
-        let name = bind.to_string();
-        if !bind.ip().is_loopback() {
-            let cause = io::Error::new(io::ErrorKind::InvalidInput, "it is no loopback address");
-            return Err(named(&name, &cause));
-        }
-        let socket = TcpListener::bind(bind).await.map_err(|cause| named(&name, &cause))?;
-        let addr = socket.local_addr()?;
-        tokio::spawn(admin::serve(socket, self.admin.clone(), self.stop_admin.clone()));
-        Ok(addr)
+        self.administer_with(AdminOptions::at(bind)).await
+    }
+
+    /// The same with more to say about who may ask.
+    pub async fn administer_with(&self, options: AdminOptions) -> io::Result<SocketAddr> {
+        admin::start(options, self.admin.clone(), self.stop_admin.clone()).await
+    }
+
+    /// Hands on what the admin listener is told that only the owner of the process can do.
+    pub fn take_orders(&self) -> Orders {
+        self.admin.take_orders()
+    }
+
+    /// Shows a configuration at the admin listener, which must hold no secret.
+    pub fn show_config(&self, config: serde_json::Value) {
+        self.admin.show_config(config);
     }
 
     /// Where it listens, in the order of its listeners.
-    pub fn addrs(&self) -> &[SocketAddr] {
-        &self.addrs
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.premises.rooms().listeners.iter().map(|listening| listening.addr).collect()
     }
 
-    /// Its cache.
+    /// The cache of its first client.
     pub fn cache(&self) -> &Cache {
-        self.exchanges.cache()
+        &self.cache
+    }
+
+    /// Counts a reload for the metrics, whoever asked for it.
+    pub fn reloaded(&self, done: bool) {
+        self.admin.reloaded(done);
     }
 
     /// What it has done so far.
     pub fn tally(&self) -> Tally {
-        self.exchanges.tallies.read()
+        let rooms = self.premises.rooms();
+        let mut tally = Tally::default();
+        rooms.parts.iter().for_each(|part| tally.add(part.exchanges.tallies.read()));
+        tally.connections =
+            rooms.listeners.iter().map(|listening| listening.counts.connections.present()).sum();
+        tally
     }
 
     /// Takes no more connections and waits until those that are open have had their answers.
     pub async fn drain(self) {
-        self.admin.draining.store(true, Ordering::Release);
-        self.stop.cancel();
-        self.connections.close();
-        self.connections.wait().await;
-        self.stop_admin.cancel();
+        let options = DrainOptions { lame_duck: Duration::ZERO, grace: Duration::MAX };
+        self.drain_within(options).await;
     }
+
+    /// The same within a time; returns how many requests were cut off when it was over.
+    ///
+    /// Every request that came whole before its connection ended is answered: those in the system's
+    /// queue, on new connections and on kept ones.
+    pub async fn drain_within(&self, options: DrainOptions) -> u64 {
+        self.premises.house.leave();
+        if !options.lame_duck.is_zero() {
+            tokio::time::sleep(options.lame_duck).await;
+        }
+        self.stop.cancel();
+        self.premises.house.connections.close();
+        let ended =
+            tokio::time::timeout(options.grace, self.premises.house.connections.wait()).await;
+        let cut = if ended.is_err() { self.premises.in_flight() } else { 0 };
+        self.premises.house.cut.cancel();
+        self.stop_admin.cancel();
+        cut
+    }
+}
+
+impl PartId {
+    /// The client that the sidecar was made with.
+    pub const FIRST: Self = Self(0);
 }
 
 impl std::fmt::Debug for Sidecar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sidecar").field("addrs", &self.addrs).finish_non_exhaustive()
+        f.debug_struct("Sidecar").field("addrs", &self.addrs()).finish_non_exhaustive()
     }
-}
-
-fn named(bind: &str, cause: &io::Error) -> io::Error {
-    io::Error::new(cause.kind(), format!("cannot listen on {bind}: {cause}"))
 }

@@ -40,16 +40,22 @@ impl Caching {
     /// Takes other settings; what is stored stays, as far as there is room. What another store would
     /// be needed for is refused, and nothing is changed.
     pub(crate) fn reload(&self, config: &Config) -> Result<(), Error> {
+        self.may_reload(config)?;
         let (old, new) = (self.book.load().settings().clone(), &config.cache);
-        if let Some(setting) = fixed(&old, new) {
-            let text = format!("{setting} cannot change while the client runs; start it anew");
-            return Err(Error::new(ErrorKind::InvalidConfig, text));
-        }
         self.book.store(Arc::new(TermsBook::new(config)));
         if let Some(cache) = self.cache.get().filter(|_| old.max_bytes != new.max_bytes) {
             cache.resize(new.max_bytes);
         }
         Ok(())
+    }
+
+    /// Whether settings can be taken; the error names the first that cannot.
+    pub(crate) fn may_reload(&self, config: &Config) -> Result<(), Error> {
+        let Some(setting) = fixed(self.book.load().settings(), &config.cache) else {
+            return Ok(());
+        };
+        let text = format!("{setting} cannot change while the client runs; start it anew");
+        Err(Error::new(ErrorKind::InvalidConfig, text))
     }
 
     /// The cache itself, made when it is first needed.

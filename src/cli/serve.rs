@@ -1,28 +1,34 @@
 //! `spillgate serve`: the sidecar as a process.
 
+mod administering;
+mod descriptors;
+mod presets;
+mod running;
+mod watch;
+
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use spillgate_core::cache::rules::SetCookie;
+use serde_json::Value;
 use url::Url;
 
-use crate::cache::Cache;
-use crate::cache::key::Identity;
+use self::administering::AdminArgs;
+use self::presets::Preset;
+use self::running::{Running, files_of};
+use self::watch::Watch;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::setup::block_on;
-use crate::cli::signals::Signals;
-use crate::client::Client;
+use crate::cli::signals::{Hangups, Signals};
 use crate::config::Config;
 use crate::config::serving::{ListenerSettings, ServingPreset};
-use crate::config::settings::CacheKind;
+use crate::sidecar::admin::{Order, Orders};
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::manner::Repeats;
-use crate::sidecar::{ListenerOptions, Sidecar};
+use crate::sidecar::{DrainOptions, ListenerOptions, Sidecar};
 
 /// What `serve` is told.
 #[derive(clap::Args)]
@@ -43,13 +49,28 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", env = "SPILLGATE_GRACE", default_value = "30s",
         value_parser = humantime::parse_duration)]
     grace: Duration,
+    /// How long it goes on accepting then, while /readyz already says no
+    #[arg(long, value_name = "TIME", env = "SPILLGATE_LAME_DUCK", default_value = "0s",
+        value_parser = humantime::parse_duration)]
+    lame_duck: Duration,
+    /// How often to look whether the file or a certificate has changed; 0s never does
+    #[arg(long, value_name = "TIME", env = "SPILLGATE_WATCH", default_value = "1s",
+        value_parser = humantime::parse_duration)]
+    watch: Duration,
+    #[command(flatten)]
+    admin: AdminArgs,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Preset {
-    Cautious,
-    Conformance,
-    Private,
+impl ServeArgs {
+    /// The configuration: built-in, file, environment.
+    fn config(&self) -> Result<Config, Failure> {
+        let config = self.config.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
+        Ok(config.with_environment()?)
+    }
+
+    fn file(&self) -> Option<&PathBuf> {
+        self.config.as_ref()
+    }
 }
 
 /// Runs `serve`.
@@ -59,54 +80,82 @@ pub(crate) fn run(args: &ServeArgs) -> ExitCode {
 }
 
 async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
-    let mut signals = Signals::catch()?;
-    let config = args.config.as_ref().map_or_else(|| Ok(Config::default()), Config::load)?;
-    let config = config.with_environment()?;
+    let (mut signals, hangups) = (Signals::catch()?, Hangups::catch()?);
+    let mut watch = Watch::new(args.watch);
+    watch.files(args.file().cloned().into_iter().collect());
+    let config = args.config()?;
     let listeners = listeners(args, &config);
+    watch.files(files_of(args, &listeners));
     if listeners.is_empty() {
         let failure = Failure::usage("there is nothing to serve");
         return Err(failure.hint("name an --upstream, or a file with a [[listener]]"));
     }
-    let admin = config.admin;
-    let mut running = Vec::new();
-    let mut stdout = io::stdout();
-    // Each preset is a client and a cache of its own: what one may store, another may not use.
-    for preset in [ServingPreset::Cautious, ServingPreset::Conformance, ServingPreset::Private] {
-        let own: Vec<_> = listeners.iter().filter(|(own, _, _)| *own == preset).collect();
-        if own.is_empty() {
-            continue;
-        }
-        let (client, cache) = parts(preset, &config)?;
-        let options = own.iter().map(|(_, _, options)| options.clone()).collect();
-        let started = Sidecar::start(client.clone(), cache, options).await;
-        let sidecar = started.map_err(|error| Failure::usage(error.to_string()))?;
-        for ((_, name, options), address) in own.iter().zip(sidecar.addrs()) {
-            let scheme = if options.tls.is_some() { "https" } else { "http" };
-            let _ = writeln!(stdout, "{name}={scheme}://{address}");
-        }
-        running.push((sidecar, client));
-    }
-    if let (Some(bind), Some((first, _))) = (admin, running.first()) {
-        let told = first.administer(bind).await;
-        let address = told.map_err(|error| Failure::usage(error.to_string()))?;
-        let _ = writeln!(stdout, "admin=http://{address}");
-    }
-    let _ = stdout.flush();
-    signals.next().await;
+    let admin = args.admin.options(&config)?;
+    descriptors::raise();
+    let mut running = Running::start(&config, &listeners).await?;
+    let admin = match admin {
+        None => None,
+        Some(options) => Some(running.sidecar.administer_with(options).await),
+    };
+    let admin = admin.transpose().map_err(|error| Failure::usage(error.to_string()))?;
+    let orders = running.sidecar.take_orders();
+    announce(&running.sidecar, &listeners, admin);
+    until_told(args, (&mut running, orders), (&mut signals, hangups), watch).await;
+    let options = DrainOptions { lame_duck: args.lame_duck, grace: args.grace };
     tokio::select! {
         biased;
         () = signals.next() => Ok(Exit::Interrupted),
-        () = end(running, args.grace) => Ok(Exit::Fine),
+        cut = running.end(options) => {
+            if cut > 0 {
+                let grace = humantime::format_duration(args.grace);
+                say(&format!("warning: {cut} requests were cut off after {grace} of grace"));
+            }
+            Ok(Exit::Fine)
+        }
     }
 }
 
-/// Lets what was begun come to its end, for a while.
-async fn end(running: Vec<(Sidecar, Client)>, grace: Duration) {
-    let ending = running.into_iter().map(|(sidecar, client)| async move {
-        let _ = tokio::time::timeout(grace, sidecar.drain()).await;
-        client.shutdown(Duration::ZERO).await;
-    });
-    futures_util::future::join_all(ending).await;
+/// Does what it is told until it is told to end.
+async fn until_told(
+    args: &ServeArgs,
+    (running, mut orders): (&mut Running, Orders),
+    (signals, mut hangups): (&mut Signals, Hangups),
+    mut watch: Watch,
+) {
+    loop {
+        let reply = tokio::select! {
+            biased;
+            () = signals.next() => return,
+            order = next_order(&mut orders) => match order {
+                Order::Drain => return,
+                Order::Reload(reply) => Some(reply),
+            },
+            () = hangups.next() => None,
+            () = watch.changed() => None,
+        };
+        watch.refresh();
+        let done = running.reload(args).await;
+        match &done {
+            Ok(changes) => say(&format!("reloaded: {changes}")),
+            Err(why) => say(&format!("error: nothing has changed: {why}")),
+        }
+        if done.is_ok()
+            && let Ok(config) = args.config()
+        {
+            watch.files(files_of(args, &listeners(args, &config)));
+        }
+        if let Some(reply) = reply {
+            // Whoever asked may have left.
+            let _: Result<(), Result<Value, String>> = reply.send(done);
+        }
+    }
+}
+
+async fn next_order(orders: &mut Orders) -> Order {
+    match orders.next().await {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
 }
 
 type Named = (ServingPreset, String, ListenerOptions);
@@ -129,62 +178,27 @@ fn listeners(args: &ServeArgs, config: &Config) -> Vec<Named> {
     of_flag.chain(of_file).collect()
 }
 
+/// Says where it listens, a line for each.
+fn announce(sidecar: &Sidecar, listeners: &[Named], admin: Option<SocketAddr>) {
+    let mut out = io::stdout().lock();
+    for ((_, name, options), address) in listeners.iter().zip(sidecar.addrs()) {
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        // Whoever closed stdout does not want to know.
+        let _ = writeln!(out, "{name}={scheme}://{address}");
+    }
+    if let Some(address) = admin {
+        let _ = writeln!(out, "admin=http://{address}");
+    }
+    let _ = out.flush();
+}
+
 /// An upstream's name and port, without what may be secret.
 fn name_of(upstream: &Url) -> String {
     let host = upstream.host_str().unwrap_or_default();
     upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn parts(preset: ServingPreset, config: &Config) -> Result<(Client, Arc<Cache>), Failure> {
-    let client =
-        Client::builder().config(of_preset(preset, config.clone())).passing_on().build()?;
-    let cache = client.cache().shared();
-    Ok((client, cache))
-}
-
-/// The configuration as a preset has it.
-fn of_preset(preset: ServingPreset, mut config: Config) -> Config {
-    let cache = &mut config.cache;
-    match preset {
-        ServingPreset::Cautious => {
-            if cache.identity == Identity::ByCredentials {
-                cache.identity = Identity::UnlessShared;
-            }
-            return config;
-        }
-        ServingPreset::Conformance => {
-            cache.targeted = vec![HeaderName::from_static("cdn-cache-control")];
-        }
-        ServingPreset::Private => cache.mode = CacheKind::Private,
-    }
-    cache.identity = Identity::Shared;
-    cache.set_cookie = SetCookie::Store;
-    cache.negative = Duration::ZERO;
-    if let Some(path) = &mut cache.path {
-        // Each preset is a cache of its own, and a file has one owner.
-        let mut name = path.clone().into_os_string();
-        name.push(format!("-{}", preset.name()));
-        *path = name.into();
-    }
-    unguarded(&mut config);
-    config
-}
-
-/// Nothing that a suite of tests could mistake for the cache's doing.
-fn unguarded(config: &mut Config) {
-    config.limits.global = config.limits.global.max(256);
-    config.defaults.concurrency = config.defaults.concurrency.max(256);
-    config.defaults.limit.floor = 1;
-    config.defaults.retry.attempts_max = 1;
-    config.defaults.breaker = crate::Breaker::off();
-}
-
-impl From<Preset> for ServingPreset {
-    fn from(preset: Preset) -> Self {
-        match preset {
-            Preset::Cautious => Self::Cautious,
-            Preset::Conformance => Self::Conformance,
-            Preset::Private => Self::Private,
-        }
-    }
+fn say(text: &str) {
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

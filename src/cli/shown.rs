@@ -53,6 +53,16 @@ pub(crate) fn shown(config: &Config, origins: bool) -> String {
     text
 }
 
+/// The same as JSON: the settings as tables, and who said each of them.
+pub(crate) fn as_json(config: &Config) -> serde_json::Value {
+    let settings: serde_json::Value = toml::from_str(&shown(config, false)).unwrap_or_default();
+    let origins = rows(config).into_iter().map(|(table, key, _)| format!("{table}.{key}"));
+    let said =
+        origins.filter_map(|setting| Some((setting.clone(), config.origin(&setting)?.into())));
+    let origins: serde_json::Map<String, serde_json::Value> = said.collect();
+    serde_json::json!({ "settings": settings, "origins": origins })
+}
+
 fn rows(config: &Config) -> Vec<Row> {
     let (policy, calls) = (&config.defaults, &config.calls);
     let coalesce = match calls.coalesce {

@@ -47,6 +47,42 @@ impl Signals {
     }
 }
 
+/// The signal that asks a command to read its configuration anew, from the moment this is made.
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// Takes the signal over: it no longer ends the process.
+    #[cfg(unix)]
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let hangup = signal(SignalKind::hangup()).map_err(|error| uncaught(&error))?;
+        Ok(Self { hangup })
+    }
+
+    /// There is no such signal here.
+    #[cfg(not(unix))]
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next one.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) {
+        if self.hangup.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits for ever.
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(unix)]
 fn uncaught(error: &io::Error) -> Failure {
     Failure::bug(format!("cannot catch signals: {error}"))

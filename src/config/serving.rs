@@ -1,4 +1,4 @@
-//! The `[[listener]]` and `[admin]` sections: where the sidecar listens, and for whom.
+//! The `[[listener]]` section: where the sidecar listens, and for whom.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,21 +63,10 @@ struct ServerTlsShape {
     key: Text,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct AdminShape {
-    pub(super) bind: Option<LoopbackBind>,
-}
-
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "Scalar")]
-struct Bind(SocketAddr);
-
-/// An address that only this machine can reach.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub(super) struct LoopbackBind(pub(super) SocketAddr);
+pub(super) struct Bind(pub(super) SocketAddr);
 
 impl ListenerShape {
     pub(super) fn settings(self) -> ListenerSettings {
@@ -98,21 +87,6 @@ impl TryFrom<Scalar> for Bind {
     }
 }
 
-impl TryFrom<Scalar> for LoopbackBind {
-    type Error = String;
-
-    fn try_from(scalar: Scalar) -> Result<Self, String> {
-        let Bind(address) = Bind::try_from(scalar)?;
-        if !address.ip().is_loopback() {
-            return Err(format!(
-                "{address} can be reached from elsewhere, expected a loopback address such as \
-                 \"127.0.0.1:9100\""
-            ));
-        }
-        Ok(Self(address))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
@@ -124,14 +98,12 @@ mod tests {
     #[test]
     fn sections_are_read() {
         let text = "[[listener]]\nbind = \"127.0.0.1:9001\"\nupstream = \"https://a.example\"\n\
-                    preset = \"private\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n\
-                    [admin]\nbind = \"[::1]:9100\"\n";
+                    preset = \"private\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n";
         let config = Config::from_toml(text, "test.toml").unwrap();
         let listener = &config.listeners[0];
         assert_eq!(listener.bind.port(), 9001);
         assert_eq!(listener.preset, Some(super::ServingPreset::Private));
         assert_eq!(listener.tls, Some(("c.pem".into(), "k.pem".into())));
-        assert_eq!(config.admin.map(|admin| admin.port()), Some(9100));
     }
 
     #[test]
@@ -141,7 +113,6 @@ mod tests {
             ("[[listener]]\nbind = \"9001\"\n".to_owned(), "2", "is no address"),
             (listener("upstream = \"a\""), "3", "URL"),
             (listener("upstream = \"http://a\"\npresett = \"x\""), "4", "presett"),
-            ("[admin]\nbind = \"0.0.0.0:1\"\n".to_owned(), "2", "loopback"),
         ] {
             let error = refused(&text);
             assert!(error.contains(&format!("test.toml:{line}:")), "{error}");

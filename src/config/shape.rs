@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 
+use super::administering::AdminShape;
 use super::breaker::BreakerShape;
 use super::caching::{CacheShape, HostCacheShape};
 use super::choice::Hinted;
 use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
-use super::serving::{AdminShape, ListenerShape};
+use super::serving::ListenerShape;
 use super::value::{
     ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Positive, Span, Text,
 };

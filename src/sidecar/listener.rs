@@ -3,41 +3,39 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use arc_swap::ArcSwap;
 use http::header::{CONNECTION, HeaderValue};
-use http::{Method, Request, Response, Version};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use spillgate_actors::error::Error;
 use spillgate_actors::transport::Interim;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::bounds::Bounds;
+use crate::sidecar::counts::{Counted, Counts};
 use crate::sidecar::exchange::Exchanges;
+use crate::sidecar::house::House;
 use crate::sidecar::inbound::Inbound;
 use crate::sidecar::interim::{InterimIo, Interims};
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::opaque::Opaque;
-use crate::sidecar::presence::{Presence, Present};
+use crate::sidecar::parting::{Held, Parting, PartingIo};
+use crate::sidecar::presence::Presence;
 use crate::sidecar::upload::Upload;
 
-/// What a listener's connections share.
-#[derive(Clone)]
+/// What a listener does with what comes; it can change while it listens.
 pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) upstream: Url,
@@ -46,29 +44,41 @@ pub(super) struct Service {
     pub(super) bounds: Bounds,
 }
 
+/// A listener, as its connections and the admin listener see it.
+pub(super) struct Listening {
+    /// What it was told to bind.
+    pub(super) bind: String,
+    pub(super) addr: SocketAddr,
+    pub(super) service: ArcSwap<Service>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) house: Arc<House>,
+    /// Ends it.
+    pub(super) stop: CancellationToken,
+}
+
 /// Accepts until it is told to stop; then open connections finish what they have begun.
-pub(super) async fn serve(
-    socket: TcpListener,
-    service: Service,
-    stop: CancellationToken,
-    connections: TaskTracker,
-) {
-    let ending = GracefulShutdown::new();
+pub(super) async fn serve(socket: TcpListener, listening: Arc<Listening>) {
     let rooms = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let (room, accepted) = tokio::select! {
             biased;
-            () = stop.cancelled() => break,
+            () = listening.stop.cancelled() => break,
             accepted = accept(&socket, &rooms) => accepted,
         };
         match accepted {
-            Ok((stream, _)) => open((stream, room), service.clone(), &ending, &connections),
+            Ok((stream, _)) => open((stream, room), &listening),
             // Out of descriptors, most likely: let some connections close.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
-    drop(socket);
-    ending.shutdown().await;
+    // Whoever the system has let in cannot know that nobody listens any more.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, _)) = socket.accept() {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+        {
+            open((stream, None), &listening);
+        }
+    }
 }
 
 /// Takes the next connection once there is room for it; until then it waits in the system's queue.
@@ -80,24 +90,20 @@ async fn accept(
     (room, socket.accept().await)
 }
 
-fn open(
-    (stream, room): (TcpStream, Option<OwnedSemaphorePermit>),
-    service: Service,
-    ending: &GracefulShutdown,
-    connections: &TaskTracker,
-) {
+fn open((stream, room): (TcpStream, Option<OwnedSemaphorePermit>), listening: &Arc<Listening>) {
     // The option only costs speed where it is refused.
     let _ = stream.set_nodelay(true);
-    let watcher = ending.watcher();
-    connections.spawn(async move {
-        let exchanges = service.exchanges.clone();
-        let present = exchanges.tallies.connected();
+    let listening = listening.clone();
+    let house = listening.house.clone();
+    house.connections.spawn(async move {
+        let present = Counted::at(&listening.counts, |counts| &counts.connections);
+        let service = listening.service.load_full();
         match service.tls.clone() {
-            None => speak(stream, service, watcher).await,
+            None => speak(stream, listening).await,
             Some(tls) => {
                 let shaken = tokio::time::timeout(service.bounds.head, tls.accept(stream)).await;
                 if let Ok(Ok(stream)) = shaken {
-                    speak(stream, service, watcher).await;
+                    speak(stream, listening).await;
                 }
             }
         }
@@ -106,31 +112,62 @@ fn open(
 }
 
 /// Serves one connection until it ends.
-async fn speak<T>(stream: T, service: Service, watcher: Watcher)
+async fn speak<T>(stream: T, listening: Arc<Listening>)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (interims, opaque) = (Arc::new(Interims::default()), Opaque::default());
     let presence = Presence::default();
-    let inbound = Inbound::new(stream, (opaque.clone(), presence.clone()), service.bounds);
+    let parting = Arc::new(Parting::new(presence.clone()));
+    let stream = PartingIo::new(stream, parting.clone());
+    let bounds = listening.service.load().bounds;
+    let inbound = Inbound::new(stream, (opaque.clone(), presence), bounds);
     let io = InterimIo::new(TokioIo::new(inbound), interims.clone(), opaque.clone());
+    let (stop, cut) = (listening.stop.clone(), listening.house.cut.clone());
+    let asked = parting.clone();
     let handler = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(opaque.clone());
-        handle(service.clone(), request, (interims.clone(), presence.enter()))
+        let kept = (asked.begin(), Counted::at(&listening.counts, |counts| &counts.requests));
+        let (listening, asked, interims) = (listening.clone(), asked.clone(), interims.clone());
+        async move {
+            let service = listening.service.load_full();
+            let mut response = handle(&service, request, interims).await?;
+            listening.counts.answered(&response);
+            if asked.is_leaving() || listening.house.is_leaving() {
+                say_farewell(&mut response);
+            }
+            Ok::<_, Infallible>(response.map(|body| Held::new(body, kept)))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new());
     let connection = builder.serve_connection(io, handler);
+    let mut connection = pin!(connection.into_owned());
     // How a connection ends is its peer's business.
-    let _ = watcher.watch(connection.into_owned()).await;
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => parting.leave(),
+    }
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = cut.cancelled() => return,
+        () = parting.is_framed() => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = cut.cancelled() => {}
+    }
 }
 
 async fn handle(
-    service: Service,
+    service: &Service,
     request: Request<Incoming>,
-    (interims, present): (Arc<Interims>, Present),
-) -> Result<Response<Answering>, Infallible> {
+    interims: Arc<Interims>,
+) -> Result<Response<OutBody>, Infallible> {
     // Elsewhere interim answers are frames, or unknown.
     let interim: Option<Interim> = (request.version() == Version::HTTP_11).then(|| {
         let (interims, number) = (interims.clone(), interims.open());
@@ -147,32 +184,14 @@ async fn handle(
         // What came behind its head was not read as requests.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Answering { body, _present: present }))
+    Ok(response)
 }
 
-/// The body of an answer, as long as it takes.
-struct Answering {
-    body: OutBody,
-    _present: Present,
-}
-
-impl Body for Answering {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+/// Says that the connection ends with this answer; over HTTP/2 a frame says so.
+fn say_farewell<B>(response: &mut Response<B>) {
+    if response.version() < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn of_served(served: Served) -> Response<OutBody> {
     let mut response = Response::new(OutBody::Whole(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     response
 }
 
@@ -40,7 +40,7 @@ pub(super) fn of_own(own: Own) -> Response<OutBody> {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response.headers_mut().remove(TRANSFER_ENCODING);
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     response
 }
 
@@ -67,7 +67,7 @@ pub(super) fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Respo
     }
     *response.headers_mut() = headers;
     let cache_status = CacheStatus { collapsed: !first, ..shared.cache_status };
-    tell(response.headers_mut(), cache_status);
+    tell(&mut response, cache_status);
     Some(response)
 }
 
@@ -82,11 +82,14 @@ fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
     }
 }
 
-fn tell(headers: &mut HeaderMap, cache_status: CacheStatus) {
+fn tell(response: &mut Response<OutBody>, cache_status: CacheStatus) {
     // Long enough for what is said of most answers, so that it is written where it stays.
     let mut text = String::with_capacity(64);
     // A `String` takes everything.
     let _ = write!(text, "{cache_status}");
+    // Counted where the answer leaves.
+    response.extensions_mut().insert(cache_status);
+    let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(HeaderName::from_static("cache-status"), value);
     }

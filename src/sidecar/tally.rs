@@ -18,6 +18,18 @@ pub struct Tally {
     pub connections: u64,
 }
 
+impl Tally {
+    /// Adds the numbers of another.
+    pub(super) fn add(&mut self, other: Self) {
+        let Self { requests, hits, forwarded, waiting, connections } = other;
+        self.requests += requests;
+        self.hits += hits;
+        self.forwarded += forwarded;
+        self.waiting += waiting;
+        self.connections += connections;
+    }
+}
+
 /// The same, while it is counted.
 #[derive(Default)]
 pub(super) struct Tallies {
@@ -25,7 +37,6 @@ pub(super) struct Tallies {
     pub(super) hits: AtomicU64,
     pub(super) forwarded: AtomicU64,
     waiting: AtomicU64,
-    connections: AtomicU64,
 }
 
 /// Counts one that is there until it is dropped.
@@ -36,18 +47,14 @@ impl Tallies {
         Present::at(&self.waiting)
     }
 
-    pub(super) fn connected(&self) -> Present<'_> {
-        Present::at(&self.connections)
-    }
-
     pub(super) fn read(&self) -> Tally {
-        let Self { requests, hits, forwarded, waiting, connections } = self;
+        let Self { requests, hits, forwarded, waiting } = self;
         Tally {
             requests: requests.load(Relaxed),
             hits: hits.load(Relaxed),
             forwarded: forwarded.load(Relaxed),
             waiting: waiting.load(Relaxed),
-            connections: connections.load(Relaxed),
+            connections: 0,
         }
     }
 }

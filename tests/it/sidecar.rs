@@ -3,10 +3,14 @@
 mod admin;
 mod bodies;
 mod doors;
+mod draining;
 mod faults;
 mod hygiene;
+mod metrics;
 pub(crate) mod origin;
 mod patience;
+mod process;
+mod reloading;
 mod staleness;
 mod stampede;
 mod storage;

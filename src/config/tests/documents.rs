@@ -17,7 +17,7 @@ fn every_configuration_in_a_guide_is_read() {
             read_in.push(name.clone());
         }
     }
-    for guide in ["choosing-a-breaker.md", "choosing-limits.md", "why-budgets.md"] {
+    for guide in ["choosing-a-breaker.md", "choosing-limits.md", "sidecar.md", "why-budgets.md"] {
         assert!(read_in.iter().any(|name| name == guide), "{guide} shows no configuration");
     }
 }
@@ -35,7 +35,7 @@ fn configurations(text: &str) -> Vec<String> {
     while lines.by_ref().any(|line| line == "```toml") {
         let block = lines.by_ref().take_while(|line| *line != "```");
         let block = block.fold(String::new(), |block, line| block + line + "\n");
-        let tables = ["[defaults", "[[host]]", "[telemetry"];
+        let tables = ["[defaults", "[[host]]", "[telemetry", "[[listener]]", "[admin]"];
         if block.lines().any(|line| tables.iter().any(|table| line.starts_with(table))) {
             found.push(block);
         }
