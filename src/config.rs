@@ -94,19 +94,18 @@ impl Config {
         let shape: FileShape = toml::from_str(source.text())
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
-        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        let (chaos, mut problems) = chaos::read(&shape.chaos, &places);
         let mut config = Self { chaos, places, ..Self::default() };
-        let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
         let (listeners, slips) = serving::read(shape.listener, &config.places);
         config.listeners = listeners;
         problems.extend(slips);
-        let (admin, slip) = shape.admin.read(&config.places);
-        config.admin = admin;
+        let slip;
+        (config.admin, slip) = shape.admin.read(&config.places);
         problems.extend(slip);
-        let (hosts, slips) =
-            section::read(&shape.host, &config.places, &config.defaults, &config.limits);
+        let Self { places, defaults, limits, .. } = &config;
+        let (hosts, slips) = section::read(&shape.host, places, defaults, limits);
         config.file_hosts = hosts;
         problems.extend(slips);
         // Checks would only repeat what a slip or a lost section already said.
@@ -121,8 +120,7 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let origin = path.display().to_string();
-        let text = read_text(path, &origin)?;
-        let mut config = Self::from_toml(&text, &origin)?;
+        let mut config = Self::from_toml(&read_text(path, &origin)?, &origin)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
         let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);

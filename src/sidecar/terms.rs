@@ -40,3 +40,49 @@ pub(super) fn stand_in(cache: &Cache, pending: &Pending, error: &Error) -> Optio
     }
     Some(cache.instead(pending)?.because(error.kind().name()))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue, Method, StatusCode};
+    use spillgate_actors::core::advice::ErrorKind;
+
+    use super::*;
+    use crate::cache::CacheOptions;
+    use crate::cache::fate::Fate;
+    use crate::cache::memory::MemoryStore;
+
+    fn asks(cache: &Cache) -> Pending {
+        let (method, url) = (Method::GET, "http://a.example/".parse().unwrap());
+        let (headers, mode) = (HeaderMap::new(), CacheMode::Default);
+        match cache.look(Ask { method, url, headers, mode, max_stale: None }) {
+            Look::Send(pending) => *pending,
+            look @ (Look::Serve(_) | Look::ServeAndRenew(..) | Look::Nothing) => panic!("{look:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_stored_stands_in_for_trouble_and_for_no_slip_or_attack() {
+        let store = Arc::new(MemoryStore::new(1 << 20));
+        let cache = Cache::new(CacheOptions::default(), store, [7; 32]);
+        let mut headers = HeaderMap::new();
+        let said = "max-age=0, stale-if-error=60";
+        headers.insert("cache-control", HeaderValue::from_static(said));
+        let Fate::Keep(kept) = cache.arrived(&asks(&cache), StatusCode::OK, &headers) else {
+            panic!("it may be stored")
+        };
+        cache.keep(*kept, Bytes::from_static(b"kept"));
+        let pending = asks(&cache);
+        for (kind, expected) in [
+            (ErrorKind::CircuitOpen, Some("circuit_open")),
+            (ErrorKind::DeviceOffline, Some("device_offline")),
+            (ErrorKind::TlsCertificateError, None),
+            (ErrorKind::DestinationIpProhibited, None),
+        ] {
+            let found = stand_in(&cache, &pending, &Error::new(kind, "it failed"));
+            let served = found.map(|found| found.serve(&Method::GET, &HeaderMap::new()));
+            let told = served.and_then(|served| served.cache_status.detail);
+            assert_eq!(told, expected, "{kind:?}");
+        }
+    }
+}

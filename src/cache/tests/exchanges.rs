@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use spillgate_actors::core::cache::rules::SetCookie;
 use url::Url;
 
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
@@ -232,6 +233,32 @@ fn public_answer_is_stored_without_its_cookie() {
     cache.keep(*kept, Bytes::from_static(b"body"));
     let (headers, _) = served(&cache, ask(URL, &[])).unwrap();
     assert!(headers.get("set-cookie").is_none() && headers.get("date").is_some());
+}
+
+#[test]
+fn what_all_had_is_nobodys_in_particular_once_it_says_no_more_that_all_may_have_it() {
+    let identity = Identity::UnlessShared;
+    let options = CacheOptions { identity, ..CacheOptions::default() };
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+    put(&cache, &[], &[("cache-control", "public, max-age=0"), TAG], "body");
+    let alice = sent(&cache, ask(URL, &[("authorization", "alice")]));
+    assert!(cache.instead(&alice).is_some());
+    let nobody = sent(&cache, ask(URL, &[]));
+    assert!(replaced(&cache, &nobody, &[STALE, TAG]).is_shared());
+    assert!(cache.instead(&alice).is_none(), "it is for those without credentials");
+    assert!(cache.instead(&nobody).is_some());
+}
+
+#[test]
+fn stored_cookie_is_left_out_of_a_304() {
+    let mut options = CacheOptions { identity: Identity::Shared, ..CacheOptions::default() };
+    options.rules.set_cookie = SetCookie::Store;
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+    put(&cache, &[], &[FRESH, TAG, ("set-cookie", "a=b")], "body");
+    for (request, cookie) in [(&[][..], true), (&[("if-none-match", "\"1\"")], false)] {
+        let (headers, _) = served(&cache, ask(URL, request)).unwrap();
+        assert_eq!(headers.contains_key("set-cookie"), cookie, "{request:?}");
+    }
 }
 
 #[test]
