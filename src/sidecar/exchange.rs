@@ -14,7 +14,6 @@ use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::Interim;
-use tokio::sync::watch;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
@@ -24,8 +23,8 @@ use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::{Flaw, Pseudonym};
 use crate::sidecar::manner::Manner;
 use crate::sidecar::refusal::{late, lost};
-use crate::sidecar::response::{of_own, of_served, of_shared};
-use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
+use crate::sidecar::response::{ends, of_own, of_served, of_shared};
+use crate::sidecar::share::{Flight, Flights, Landing, Landings, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::target::{Duty, Target};
@@ -93,11 +92,10 @@ impl Exchanges {
                 }
             }
         };
-        let closes = response.headers().contains_key(CONNECTION);
         hygiene::strip(response.headers_mut());
         tunnel::keep_switch(&mut response, switch);
         self.name.append_via(response.headers_mut(), Version::HTTP_11);
-        if closes && parts.version < Version::HTTP_2 {
+        if parts.version < Version::HTTP_2 && ends(&response) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -135,7 +133,7 @@ impl Exchanges {
             return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
-        let Some(seat) = self.flights.join(&place) else {
+        let Some(mut seat) = self.flights.join(&place) else {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
@@ -143,20 +141,24 @@ impl Exchanges {
         let stale = || stand_in(&self.cache, &pending, &late());
         let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
-        let spare = if let Some(landing) = seat.first {
+        let spare = if let Some(landings) = seat.first.take() {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
             // The flight is not bounded by the time of the one who began it.
             let manner = manner.for_all();
             tokio::spawn(async move {
-                let landed = exchanges.fly(&flight, &place, pending, &manner).await;
-                exchanges.end(&place, &landing, landed);
+                tokio::select! {
+                    landed = exchanges.fly(&flight, &place, pending, &manner) => {
+                        exchanges.end(&place, &landings, landed);
+                    }
+                    () = exchanges.flights.abandoned(&place, &landings) => {}
+                }
             });
             None
         } else {
             Some(pending)
         };
         let waits = self.tallies.waits();
-        let Some(landing) = manner.in_time(seat.flight.landed()).await else {
+        let Some(landing) = manner.in_time(seat.landed()).await else {
             let refused = || refusal::of_error(&late());
             let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
             return stale.map_or_else(refused, serve);
@@ -238,10 +240,10 @@ impl Exchanges {
 
     /// Tells those who wait. An answer that all may have is joined until it is stored: whoever came
     /// in between would find neither.
-    fn end(&self, place: &Place, landing: &watch::Sender<Option<Landing>>, landed: Landing) {
+    fn end(&self, place: &Place, landings: &Landings, landed: Landing) {
         let shared = matches!(landed, Landing::Shared(_));
         // Nobody may be left to hear it.
-        let _ = landing.send(Some(landed));
+        let _ = landings.send(Some(landed));
         if !shared {
             self.flights.take_off(place);
         }
@@ -348,8 +350,8 @@ impl Exchanges {
     /// Renews what was served stale, once however many ask.
     fn renew(self: &Arc<Self>, pending: Pending, manner: Manner) {
         let place = pending.place();
-        let Some(seat) = self.flights.join(&place) else { return };
-        let Some(landing) = seat.first else { return };
+        let Some(mut seat) = self.flights.join(&place) else { return };
+        let Some(landings) = seat.first.take() else { return };
         let exchanges = self.clone();
         tokio::spawn(async move {
             let landed = exchanges.fly(&seat.flight, &place, pending, &manner).await;
@@ -358,7 +360,7 @@ impl Exchanges {
             {
                 while reader.next().await.is_some() {}
             }
-            exchanges.end(&place, &landing, landed);
+            exchanges.end(&place, &landings, landed);
         });
     }
 }

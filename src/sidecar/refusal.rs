@@ -4,13 +4,14 @@ use std::error::Error as _;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
 use spillgate_actors::error::Error;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Flaw;
+use crate::sidecar::response::end_behind;
 use crate::sidecar::upload::UploadError;
 
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
@@ -22,12 +23,12 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
     if let Ok(kind) = HeaderValue::try_from(kind) {
         headers.insert(PROXY_STATUS, kind);
     }
-    if of_upload(error).is_some() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     let left = error.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(left) = left {
         headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    }
+    if of_upload(error).is_some() {
+        end_behind(&mut response);
     }
     response
 }
@@ -72,7 +73,7 @@ pub(super) fn of_flaw(flaw: Flaw) -> Response<OutBody> {
         let denied = HeaderValue::from_static("spillgate; error=http_request_denied");
         response.headers_mut().insert(PROXY_STATUS, denied);
     }
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    end_behind(&mut response);
     response
 }
 

@@ -1,12 +1,12 @@
 //! Requests for the same answer wait for one, if its head says that they may have it.
 //!
-//! The first to ask begins a flight, which belongs to nobody: it goes on when its first client
-//! leaves. The head decides. An answer that may be stored is read by all for whom it is; a failure
+//! The first to ask begins a flight, which belongs to all who wait: it goes on when its first client
+//! leaves, and ends when the last does. The head decides. An answer that may be stored is read by all for whom it is; a failure
 //! is told to all once; anything else releases all others at once, and is remembered for a while, so
 //! that the next burst does not wait at all.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -47,9 +47,12 @@ pub(super) struct Shared {
     pub(super) cache_status: CacheStatus,
 }
 
+/// Who tells those who wait how a flight ended; if it is dropped before, they ask for themselves.
+pub(super) type Landings = Arc<watch::Sender<Option<Landing>>>;
+
 /// A flight, as those see it who wait for it.
 pub(super) struct Flight {
-    landing: watch::Receiver<Option<Landing>>,
+    landings: Weak<watch::Sender<Option<Landing>>>,
     /// The answer that is only for the one who asked.
     own: Mutex<Option<Own>>,
 }
@@ -65,8 +68,9 @@ pub(super) struct Own {
 /// A seat in a flight.
 pub(super) struct Seat {
     pub(super) flight: Arc<Flight>,
-    /// Whether the flight was begun for it.
-    pub(super) first: Option<watch::Sender<Option<Landing>>>,
+    /// What the flight is to be ended with, if it was begun for this seat.
+    pub(super) first: Option<Landings>,
+    landing: watch::Receiver<Option<Landing>>,
 }
 
 /// The flights that are under way, and the places where waiting is of no use.
@@ -88,16 +92,34 @@ impl Flights {
             return None;
         }
         let mut under_way = self.under_way();
-        if let Some(flight) = under_way.get(place) {
-            return Some(Seat { flight: flight.clone(), first: None });
+        if let Some(flight) = under_way.get(place)
+            && let Some(landings) = flight.landings.upgrade()
+        {
+            let (flight, landing) = (flight.clone(), landings.subscribe());
+            return Some(Seat { flight, first: None, landing });
         }
         if under_way.len() >= FLIGHTS_MAX {
             return None;
         }
-        let (sender, landing) = watch::channel(None);
-        let flight = Arc::new(Flight { landing, own: Mutex::new(None) });
+        let (landings, landing) = watch::channel(None);
+        let landings = Arc::new(landings);
+        let flight = Flight { landings: Arc::downgrade(&landings), own: Mutex::new(None) };
+        let flight = Arc::new(flight);
         under_way.insert(place.clone(), flight.clone());
-        Some(Seat { flight, first: Some(sender) })
+        Some(Seat { flight, first: Some(landings), landing })
+    }
+
+    /// Waits until nobody waits for a flight any more, and takes it off.
+    pub(super) async fn abandoned(&self, place: &Place, landings: &Landings) {
+        loop {
+            landings.closed().await;
+            let mut under_way = self.under_way();
+            // Nobody joins while the table is held.
+            if landings.receiver_count() == 0 {
+                under_way.remove(place);
+                return;
+            }
+        }
     }
 
     /// Takes a flight off: whoever asks from here on begins another.
@@ -120,13 +142,14 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl Seat {
     /// Waits for the landing; `None` if the flight ended without.
-    pub(super) async fn landed(&self) -> Option<Landing> {
-        let mut landing = self.landing.clone();
-        landing.wait_for(Option::is_some).await.ok()?.clone()
+    pub(super) async fn landed(&mut self) -> Option<Landing> {
+        self.landing.wait_for(Option::is_some).await.ok()?.clone()
     }
+}
 
+impl Flight {
     pub(super) fn leave_own(&self, own: Own) {
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
     }

@@ -32,7 +32,7 @@ use crate::sidecar::manner::Manner;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::places::{Place, Places};
 use crate::sidecar::presence::Presence;
-use crate::sidecar::response::of_own;
+use crate::sidecar::response::{end_behind, of_own};
 use crate::sidecar::share::Own;
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::{hygiene, refusal};
@@ -124,7 +124,7 @@ impl Tunnels {
             Ok(reached) => reached,
             Err(mut answer) => {
                 // What a client may have sent for the other protocol is no request.
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                end_behind(&mut answer);
                 return answer;
             }
         };

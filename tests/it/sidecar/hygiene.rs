@@ -229,6 +229,23 @@ async fn fields_of_one_hop_stay_on_it_both_ways() {
     }
 }
 
+/// An upstream speaks of its own connection alone: the client's stays open, whatever it says.
+#[tokio::test]
+async fn upstreams_connection_is_not_the_clients() {
+    for said in ["keep-alive", "close", "X-Own"] {
+        let fields = format!("Cache-Control: no-store\r\nConnection: {said}\r\nX-Own: 1\r\n");
+        let origin = Origin::start(move |_| ok(&fields, "body"));
+        let sidecar = proxy(&origin).await;
+        origin.gate(true);
+        let twice = format!("{GET}{}", GET.replace("Host", "Connection: close\r\nHost"));
+        let answers = exchange(sidecar.addrs()[0], twice).await;
+        assert_eq!(answers.matches("200 OK").count(), 2, "{said}: {answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{said}: {answers}");
+    }
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+
 #[tokio::test]
 async fn request_that_came_this_way_before_is_refused() {
     let origin = Origin::start(|_| ok("", "seen"));
