@@ -107,7 +107,8 @@ async fn ask_often(client: &mut Wire) -> (f64, f64) {
 }
 
 fn say(_: &Asked<'_>) -> Told {
-    let answer = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: 5\r\n\r\nsmall";
+    let answer =
+        b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Length: 5\r\n\r\nsmall";
     Told { after: Duration::ZERO, answer: Some(answer.to_vec()) }
 }
 
