@@ -214,7 +214,7 @@ impl ClientBuilder {
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
-        let caching = Arc::new(Caching::new(&config, fresh_secret()?));
+        let caching = Arc::new(Caching::open(&config, fresh_secret()?)?);
         let forgetting = caching.clone();
         let redaction = Redaction::new(&config.telemetry.redact.query);
         let door = Door::open(Parts {

@@ -12,13 +12,15 @@ pub mod key;
 pub mod memory;
 pub mod page;
 pub mod purge;
+pub mod regime;
 pub mod served;
 pub mod store;
 pub mod tally;
+mod troubles;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use spillgate_actors::core::cache::date::Wall;
@@ -29,8 +31,10 @@ use url::Url;
 use crate::cache::key::{Identity, Keys};
 use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
+use crate::cache::regime::{PartitionRules, RuleBook};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
+use crate::cache::troubles::{BACK_OFF, Troubles};
 
 /// What a cache is made of.
 #[derive(Debug, Clone)]
@@ -39,19 +43,25 @@ pub struct CacheOptions {
     pub rules: Rules,
     /// How requests with credentials are kept apart.
     pub identity: Identity,
+    /// By which rules answers to requests with credentials are stored for their owner.
+    pub partitions: PartitionRules,
     /// The largest body that is stored; larger ones pass through.
     pub body_max: usize,
     /// The most answers for one address and one owner, told apart by `Vary`.
     pub variants_max: usize,
+    /// How long after a failure nobody asks about what is stale and may stand in for it; zero asks
+    /// each time.
+    pub back_off: Duration,
 }
 
 /// An HTTP cache; cheap to share.
 pub struct Cache {
     options: CacheOptions,
-    rules: Arc<Rules>,
+    book: RuleBook,
     store: Arc<dyn CacheStore>,
     keys: Keys,
     purges: Purges,
+    troubles: Troubles,
     tallies: Arc<Tallies>,
 }
 
@@ -60,8 +70,10 @@ impl Default for CacheOptions {
         Self {
             rules: Rules::default(),
             identity: Identity::ByCredentials,
+            partitions: PartitionRules::Shared,
             body_max: 8 << 20,
             variants_max: 32,
+            back_off: BACK_OFF,
         }
     }
 }
@@ -69,9 +81,10 @@ impl Default for CacheOptions {
 impl Cache {
     /// An empty cache over a store; `secret` keys the digests of credentials.
     pub fn new(options: CacheOptions, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
-        let rules = Arc::new(options.rules.clone());
-        let (keys, purges) = (Keys::new(secret), Purges::default());
-        Self { options, rules, store, keys, purges, tallies: Arc::default() }
+        let book = RuleBook::new(options.rules.clone(), options.partitions);
+        let (keys, purges) = (Keys::new(secret, options.identity), Purges::default());
+        let (troubles, tallies) = (Troubles::new(options.back_off), Arc::default());
+        Self { options, book, store, keys, purges, troubles, tallies }
     }
 
     /// The settings.
@@ -94,6 +107,11 @@ impl Cache {
             if left.is_empty() { Keep::Nothing } else { Keep::Page(page.with(left)) }
         });
         forgotten
+    }
+
+    /// Takes so many bytes at the most from here on; what is beyond goes.
+    pub fn resize(&self, bytes_max: u64) {
+        self.store.resize(bytes_max);
     }
 
     /// How many addresses are stored, and how many bytes they take.

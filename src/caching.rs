@@ -2,36 +2,39 @@
 //!
 //! Everything happens in the caller's own task. What cannot be answered goes through the door as
 //! any call does, so breaker, pace, queue and budget apply to renewals too; what comes back is
-//! stored by the caller that began the flight, and by none of those that joined it.
+//! stored once, by the first of those who share it to hear it.
 
 mod failures;
 pub(crate) mod handle;
 mod labels;
 pub(crate) mod renewals;
+mod storage;
 pub(crate) mod terms;
 pub(crate) mod views;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use http::{Method, StatusCode};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Method, StatusCode};
 use spillgate_actors::answer::Response;
+use spillgate_actors::cache_use::CacheMark;
 use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::using;
 use spillgate_actors::core::verdict::Finality;
 use spillgate_actors::door::Door;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
+use url::Url;
 
+use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
 use crate::cache::fate::{Fate, Replacement, is_failure};
-use crate::cache::memory::MemoryStore;
-use crate::cache::{Cache, CacheOptions};
 use crate::caching::failures::Failures;
 use crate::caching::labels::Label;
 use crate::caching::renewals::Renewals;
 use crate::caching::terms::{Terms, TermsBook};
-use crate::config::Config;
 
 /// The cache of one client, and what goes with it.
 pub(crate) struct Caching {
@@ -59,50 +62,15 @@ pub(crate) struct CacheWish {
 }
 
 impl Caching {
-    /// An empty cache; `secret` keys its digests.
-    pub(crate) fn new(config: &Config, secret: [u8; 32]) -> Self {
-        Self {
-            cache: OnceLock::new(),
-            secret,
-            book: ArcSwap::from_pointee(TermsBook::new(config)),
-            renewals: Renewals::default(),
-            failures: Failures::default(),
-        }
-    }
-
-    /// Takes other settings; what is stored stays, and so does the room for it.
-    pub(crate) fn reload(&self, config: &Config) {
-        self.book.store(Arc::new(TermsBook::new(config)));
-    }
-
-    /// The rules that hold for a request; `None` if the cache is off for it.
-    #[cfg(feature = "sidecar")]
-    pub(crate) fn rules_of(
-        &self,
-        url: &url::Url,
-        method: &Method,
-    ) -> Option<Arc<spillgate_actors::core::cache::rules::Rules>> {
-        self.book.load().terms(url, method, None).map(|terms| terms.rules)
-    }
-
-    /// The cache itself, made when it is first needed.
-    pub(crate) fn cache(&self) -> &Arc<Cache> {
-        self.cache.get_or_init(|| {
-            let settings = self.book.load().settings().clone();
-            let options = CacheOptions {
-                rules: terms::rules_of(&settings),
-                identity: settings.identity,
-                ..CacheOptions::default()
-            };
-            let store = Arc::new(MemoryStore::new(settings.max_bytes));
-            Arc::new(Cache::new(options, store, self.secret))
-        })
+    /// What holds for a request; `None` if the cache is off for it.
+    pub(crate) fn terms(&self, url: &Url, method: &Method, route: Option<&str>) -> Option<Terms> {
+        self.book.load().terms(url, method, route)
     }
 
     /// What the cache is asked for a request; `None` if it has no part in it.
     fn ask_of(&self, fetch: &Fetch, wish: CacheWish) -> Option<(Ask, Terms)> {
         let url = fetch.url()?;
-        let terms = self.book.load().terms(url, fetch.method(), fetch.route_name())?;
+        let terms = self.terms(url, fetch.method(), fetch.route_name())?;
         let reads = matches!(*fetch.method(), Method::GET | Method::HEAD);
         if reads && !fetch.is_bodiless() {
             return None;
@@ -175,13 +143,15 @@ async fn forward(front: &Front, asking: Asking) -> Result<Response, Error> {
     let Asking { fetch, pending, fallback_stale, terms } = asking;
     // What is asked about may turn out to be something else: then it is asked for outright.
     let outright = if pending.is_validating() { fetch.again() } else { None };
-    let asked = fetch.edit_headers(|headers| pending.prepare(headers));
+    let mark = pending.mark();
+    let asked = fetch.edit_headers(|headers| pending.prepare(headers)).marked(mark.clone());
     let way = Way { front, fallback_stale, terms: &terms };
-    match way.answer(pending, front.door.send(asked).await) {
+    match way.answer(pending, &mark, front.door.send(asked).await) {
         Made::Answer(answer) => *answer,
         Made::Again(pending) => {
             let Some(fetch) = outright else { return Err(lost()) };
-            match way.answer(*pending, front.door.send(fetch).await) {
+            let mark = pending.mark();
+            match way.answer(*pending, &mark, front.door.send(fetch.marked(mark.clone())).await) {
                 Made::Answer(answer) => *answer,
                 Made::Again(_) => Err(lost()),
             }
@@ -203,9 +173,9 @@ enum Made {
 }
 
 impl Way<'_> {
-    fn answer(&self, pending: Pending, answer: Result<Response, Error>) -> Made {
+    fn answer(&self, pending: Pending, mark: &CacheMark, answer: Result<Response, Error>) -> Made {
         match answer {
-            Ok(response) => self.came(pending, response),
+            Ok(response) => self.came(shared(pending, mark, &response), response),
             Err(error) => Made::Answer(Box::new(self.failed(&pending, error))),
         }
     }
@@ -213,6 +183,7 @@ impl Way<'_> {
     fn failed(&self, pending: &Pending, error: Error) -> Result<Response, Error> {
         let caching = &self.front.caching;
         caching.failures.note_error(pending, &error, self.terms.failures);
+        caching.cache().note_failure(pending, &error);
         let budgeted =
             || caching.cache().instead(pending).filter(|_| using::is_covered(error.kind()));
         let any = || caching.cache().anything(pending).filter(|_| self.fallback_stale);
@@ -224,7 +195,6 @@ impl Way<'_> {
 
     fn came(&self, pending: Pending, response: Response) -> Made {
         let caching = &self.front.caching;
-        let pending = if response.report().coalesced { pending.joined() } else { pending };
         caching.failures.note_answer(&pending, &response, self.terms.failures);
         let status = response.status();
         if is_redirected(&response) && pending.ask().method.is_safe() {
@@ -234,8 +204,9 @@ impl Way<'_> {
             }
             return self.pass(&pending, response);
         }
-        match caching.cache().arrived(&pending, status, response.headers()) {
-            Fate::Keep(kept) if !pending.is_joined() && !is_judged_bad(&response) => {
+        let headers = whole_headers(&response);
+        match caching.cache().arrived(&pending, status, &headers) {
+            Fate::Keep(kept) if pending.is_storing() && !is_judged_bad(&response) => {
                 let body = response.bytes().clone();
                 caching.cache().keep(*kept, body);
                 Made::answer(Label::of_origin(&pending, true).mark(response))
@@ -284,6 +255,31 @@ fn renew(front: &Front, fetch: &Fetch, pending: Pending, terms: Terms) {
         drop(done);
         drop(turn);
     });
+}
+
+/// A request as its answer shows it: one that joined another's flight or not, and whether it is the
+/// one of all who share the answer that stores it. That is the first to hear it, for the one that
+/// asked may have left.
+fn shared(pending: Pending, mark: &CacheMark, response: &Response) -> Pending {
+    let joined = response.record().is_some_and(|record| record.leader.is_some());
+    let wants = pending.ask().mode != CacheMode::NoStore;
+    if !joined {
+        return pending.storing(wants && mark.take());
+    }
+    let mark = response.joined().map(|joined| &joined.mark);
+    let stores = wants && mark.is_some_and(CacheMark::take);
+    pending.joined(mark).storing(stores)
+}
+
+/// The answer's headers as the upstream sent them: what decides whether it is stored.
+fn whole_headers(response: &Response) -> Cow<'_, HeaderMap> {
+    let mut headers = Cow::Borrowed(response.headers());
+    if let Some(joined) = response.joined().filter(|joined| !joined.cookies.is_empty()) {
+        for cookie in &joined.cookies {
+            headers.to_mut().append(SET_COOKIE, cookie.clone());
+        }
+    }
+    headers
 }
 
 /// Whether an answer was brought by a redirect.

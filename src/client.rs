@@ -14,6 +14,8 @@ use spillgate_actors::snapshot::Snapshot;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::breakers::Breakers;
+#[cfg(feature = "sidecar")]
+use crate::caching::Caching;
 use crate::caching::handle::CacheHandle;
 use crate::chaos::injector::{Injected, Injector};
 use crate::config::Config;
@@ -83,16 +85,6 @@ impl Client {
         receiver
     }
 
-    /// The rules of caching that hold for a request; `None` if the cache is off for it.
-    #[cfg(feature = "sidecar")]
-    pub(crate) fn rules_of(
-        &self,
-        url: &url::Url,
-        method: &http::Method,
-    ) -> Option<Arc<spillgate_actors::core::cache::rules::Rules>> {
-        self.engine.front().caching.rules_of(url, method)
-    }
-
     /// Tells `observer` everything that is remembered from here on, on the reporter thread.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observe(&self, observer: crate::telemetry::reporter::Observer) {
@@ -112,12 +104,20 @@ impl Client {
     }
 
     /// Takes a new configuration, whole: what the builder said of hosts goes too, unless
-    /// [`Config::add_host`] says it again. Breakers, queues, permits and windows stay.
+    /// [`Config::add_host`] says it again. Breakers, queues, permits and windows stay. A setting that
+    /// cannot change while the client runs is an error that names it, and then nothing changes: where
+    /// the cache stores (`cache.store`, `cache.path`) and how it tells users apart (`cache.identity`).
     pub fn reload(&self, config: Config) -> Result<(), Error> {
         config.check().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))?;
-        self.engine.front().caching.reload(&config);
+        self.engine.front().caching.reload(&config)?;
         self.addr().do_send(Reload(Arc::new(ConfigPlan::new(config))));
         Ok(())
+    }
+
+    /// Whether [`Self::reload`] would take a configuration; the error names what cannot change.
+    #[cfg(feature = "cli")]
+    pub(crate) fn may_reload(&self, config: &Config) -> Result<(), Error> {
+        self.engine.front().caching.may_reload(config)
     }
 
     /// Takes no more calls, waits up to `grace` for those inside, ends the rest, sends the last
@@ -135,6 +135,12 @@ impl Client {
             let _ = waited.await;
         }
         drained
+    }
+
+    /// The cache and what goes with it.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn caching(&self) -> &Arc<Caching> {
+        &self.engine.front().caching
     }
 
     /// Sends a message's request and waits for the head of its answer.

@@ -49,14 +49,12 @@ use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use serving::{ListenerSettings, ListenerShape};
+use serving::ListenerSettings;
 use settings::{
     CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
     TlsSettings,
 };
-use shape::{
-    CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
-};
+use shape::{DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape};
 use source::Source;
 
 /// Everything that can be set, checked.
@@ -96,17 +94,18 @@ impl Config {
         let shape: FileShape = toml::from_str(source.text())
             .map_err(|error| ConfigError::from(explain::of_file(&source, &error)))?;
         let places = Places { source: Some(source), ..Places::default() };
-        let (chaos, slips) = chaos::read(&shape.chaos, &places);
+        let (chaos, mut problems) = chaos::read(&shape.chaos, &places);
         let mut config = Self { chaos, places, ..Self::default() };
-        let mut problems = slips;
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
-        config.listeners = shape.listener.into_iter().map(ListenerShape::settings).collect();
-        let (admin, slip) = shape.admin.read(&config.places);
-        config.admin = admin;
+        let (listeners, slips) = serving::read(shape.listener, &config.places);
+        config.listeners = listeners;
+        problems.extend(slips);
+        let slip;
+        (config.admin, slip) = shape.admin.read(&config.places);
         problems.extend(slip);
-        let (hosts, slips) =
-            section::read(&shape.host, &config.places, &config.defaults, &config.limits);
+        let Self { places, defaults, limits, .. } = &config;
+        let (hosts, slips) = section::read(&shape.host, places, defaults, limits);
         config.file_hosts = hosts;
         problems.extend(slips);
         // Checks would only repeat what a slip or a lost section already said.
@@ -121,13 +120,13 @@ impl Config {
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let origin = path.display().to_string();
-        let text = read_text(path, &origin)?;
-        let mut config = Self::from_toml(&text, &origin)?;
+        let mut config = Self::from_toml(&read_text(path, &origin)?, &origin)?;
         let directory = path.parent().unwrap_or(Path::new(""));
         let tls = config.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
         let files = tls.flat_map(|(cert, key)| [cert, key]).chain(&mut config.tls.ca_file);
         let token = config.admin.as_mut().and_then(|admin| admin.token_file.as_mut());
-        files.chain(token).for_each(|file| *file = directory.join(&file));
+        let files = files.chain(&mut config.cache.path).chain(token);
+        files.for_each(|file| *file = directory.join(&file));
         Ok(config)
     }
 
@@ -308,9 +307,10 @@ impl Config {
         let patch = PolicyPatch::of_defaults(shape);
         shape.limits.apply(&mut self.limits);
         let slips = patch.slips(&self.defaults, &self.limits).into_iter();
-        let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         patch.apply(&mut self.defaults);
         shape.cache.apply(&mut self.cache);
+        let slips = slips.chain(shape.cache.slips(&self.cache));
+        let slips = slips.map(|slip| self.places.slip(&Scope::Defaults, slip)).collect();
         let calls = &mut self.calls;
         put(&mut calls.methods_repeatable, patch.methods().map(|m| m.cloned().collect()));
         put(&mut calls.coalesce, shape.coalesce.map(Coalesce::from));
@@ -336,7 +336,10 @@ impl Config {
     fn problems_of_defaults(&self) -> Vec<Problem> {
         let checks = [self.limits.check(), self.defaults.check()];
         let refused = |error| self.places.refused(&Scope::Defaults, &error);
-        checks.into_iter().filter_map(Result::err).map(refused).collect()
+        let of_cache = self.cache.problem().map(|(setting, problem, hint)| {
+            self.places.problem(&Scope::Defaults, setting, problem).hint(hint)
+        });
+        checks.into_iter().filter_map(Result::err).map(refused).chain(of_cache).collect()
     }
 
     /// Checks a section by the calls its patterns were written for.
@@ -351,15 +354,6 @@ impl Config {
             Some(self.places.refused(&route.scope, &error))
         });
         routes.collect()
-    }
-}
-
-impl From<CoalesceShape> for Coalesce {
-    fn from(shape: CoalesceShape) -> Self {
-        match shape {
-            CoalesceShape::Identical => Self::Identical,
-            CoalesceShape::Off => Self::Off,
-        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The sidecar: everything this library does, for programs in any language, as a proxy.
 //!
-//! A reverse listener stands for one upstream. Requests pass the cache first and then the client, so
-//! queue, breaker, retries and spans apply; bodies stream both ways.
+//! A reverse listener stands for one upstream, a forward listener for all hosts on its list. Requests
+//! pass the cache first and then the client, so queue, breaker, retries and spans apply; bodies
+//! stream both ways. Tunnels are made the same way, and then carry what nobody here reads.
 
 pub mod admin;
 mod alarm;
 mod body;
 pub mod bounds;
+mod carrying;
 mod counts;
 mod exchange;
 mod house;
@@ -18,15 +20,19 @@ mod listeners;
 pub mod manner;
 mod opaque;
 mod parting;
+mod places;
 mod premises;
 mod presence;
 mod refusal;
 mod response;
-pub mod rulebook;
 mod share;
 mod stream;
 pub mod tally;
+mod target;
+mod terms;
 mod tls;
+mod trailers;
+mod tunnel;
 mod upload;
 
 use std::io;
@@ -36,16 +42,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::client::Client;
+use crate::config::serving::{ListenerRole, TunnelLimits};
 use crate::sidecar::admin::{Admin, AdminOptions, Orders};
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::premises::{Part, Premises, Rooms};
-use crate::sidecar::rulebook::Rulebook;
 use crate::sidecar::tally::Tally;
 
 /// What one listener stands for.
@@ -53,14 +58,25 @@ use crate::sidecar::tally::Tally;
 pub struct ListenerOptions {
     /// Where it listens, such as `127.0.0.1:9001`; port 0 takes a free one.
     pub bind: String,
-    /// Where its requests go: scheme, host, port and a path that is put before theirs.
-    pub upstream: Url,
+    /// Where its requests go.
+    pub role: ListenerRole,
     /// Which of its requests are sent again after a failure.
     pub repeats: Repeats,
     /// Certificate chain and key, as PEM files, if it speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// How long its clients may keep it waiting.
     pub bounds: Bounds,
+    /// What bounds its tunnels.
+    pub tunnels: TunnelLimits,
+}
+
+impl ListenerOptions {
+    /// A listener on a free port of the loopback interface, for requests in the clear.
+    pub fn of(role: ListenerRole) -> Self {
+        let (tunnels, bounds) = (TunnelLimits::default(), Bounds::default());
+        let bind = "127.0.0.1:0".to_owned();
+        Self { bind, role, repeats: Repeats::NeverSent, tls: None, bounds, tunnels }
+    }
 }
 
 /// A client and its cache, for listeners to stand on.
@@ -72,8 +88,6 @@ pub struct PartOptions {
     pub client: Client,
     /// What answers before that.
     pub cache: Arc<Cache>,
-    /// Whose rules hold for the cache.
-    pub rules: Rulebook,
 }
 
 /// A client and its cache, as a number of the sidecar's own.
@@ -121,13 +135,16 @@ impl Sidecar {
     }
 
     /// Binds all listeners and begins to serve on the current runtime.
+    ///
+    /// Over the client's own cache, [`CacheHandle::shared`](crate::CacheHandle::shared), what the
+    /// client's configuration says of a host or a route holds for the proxy, after a reload as well.
     pub async fn start(
         client: Client,
         cache: Arc<Cache>,
         listeners: Vec<ListenerOptions>,
     ) -> io::Result<Self> {
         let name = "default".to_owned();
-        let mut sidecar = Self::of(PartOptions { name, client, cache, rules: Rulebook::Cache });
+        let mut sidecar = Self::of(PartOptions { name, client, cache });
         let listeners = listeners.into_iter().map(|options| (PartId::FIRST, options)).collect();
         sidecar.listen(listeners).await?;
         Ok(sidecar)
@@ -135,10 +152,10 @@ impl Sidecar {
 
     /// Adds another client for listeners to stand on.
     pub fn add(&mut self, part: PartOptions) -> PartId {
-        let PartOptions { name, client, cache, rules } = part;
+        let PartOptions { name, client, cache } = part;
         self.admin.observe(&client);
         let mut rooms = Rooms::clone(&self.premises.rooms());
-        let exchanges = Arc::new(Exchanges::new(client, cache, rules));
+        let exchanges = Arc::new(Exchanges::new(client, cache));
         rooms.parts.push(Part { name: name.into(), exchanges });
         let id = PartId(rooms.parts.len() - 1);
         self.premises.furnish(rooms);
@@ -202,7 +219,8 @@ impl Sidecar {
         tally
     }
 
-    /// Takes no more connections and waits until those that are open have had their answers.
+    /// Takes no more connections and waits until those that are open have had their answers, and
+    /// tunnels have come to their end.
     pub async fn drain(self) {
         let options = DrainOptions { lame_duck: Duration::ZERO, grace: Duration::MAX };
         self.drain_within(options).await;

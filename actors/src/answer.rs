@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 
 use crate::body::BodyReader;
-use crate::cache_use::CacheUse;
+use crate::cache_use::{CacheUse, Joined};
 use crate::error::Error;
 use crate::record::CallRecord;
 use crate::report::CallReport;
@@ -20,6 +20,7 @@ pub struct Response {
     body: Bytes,
     record: Option<Arc<CallRecord>>,
     cache: Option<CacheUse>,
+    joined: Option<Box<Joined>>,
 }
 
 /// Status, version and headers of an answer.
@@ -70,7 +71,7 @@ macro_rules! head_accessors {
 impl Response {
     /// A whole answer from its parts.
     pub fn new(head: Head, body: Bytes) -> Self {
-        Self { head, body, record: None, cache: None }
+        Self { head, body, record: None, cache: None, joined: None }
     }
 
     /// Starts an answer made by the service itself, for a fallback.
@@ -90,6 +91,18 @@ impl Response {
     pub fn cached(mut self, cache: CacheUse) -> Self {
         self.cache = Some(cache);
         self
+    }
+
+    /// The same answer with what one who joined its flight is told.
+    #[must_use]
+    pub(crate) fn joining(mut self, joined: Option<Joined>) -> Self {
+        self.joined = joined.map(Box::new);
+        self
+    }
+
+    /// What one who joined its flight is told beside it; `None` for the call that began the flight.
+    pub fn joined(&self) -> Option<&Joined> {
+        self.joined.as_deref()
     }
 
     /// Status, version and headers alone.

@@ -266,7 +266,7 @@ fn outbound(trial: &Trial, once: Option<BodyStream>) -> Outbound {
         connect_timeout: order.timeouts.connect,
         marks: trial.marks.clone(),
         way: if trial.hedge { Way::Apart } else { Way::Usual },
-        interim: order.interim.clone(),
+        beside: order.beside.clone(),
     }
 }
 

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::AcqRel;
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use spillgate_core::advice::ErrorKind;
+use spillgate_core::cache::date::Wall;
 use spillgate_core::cache::status::CacheStatus;
 use spillgate_core::call::HostKey;
 
@@ -36,6 +40,44 @@ pub struct CacheHit {
     pub url: Arc<str>,
     /// What was done.
     pub cache: CacheUse,
+}
+
+/// What a cache notes on the flight that a call begins, for those who join it: whoever is left when
+/// the answer comes stores it, as of when it was asked for.
+#[derive(Debug, Clone)]
+pub struct CacheMark {
+    /// When the call began, on the cache's own count.
+    pub began: u64,
+    /// When it was asked for.
+    pub requested: Wall,
+    taken: Arc<AtomicBool>,
+}
+
+/// What one who joined a flight is told beside its answer.
+#[derive(Clone)]
+pub struct Joined {
+    /// What the call that began the flight noted.
+    pub mark: CacheMark,
+    /// The cookies that the answer sets, which are for that call alone.
+    pub cookies: Vec<HeaderValue>,
+}
+
+impl CacheMark {
+    /// A mark that nobody has taken.
+    pub fn new(began: u64, requested: Wall) -> Self {
+        Self { began, requested, taken: Arc::default() }
+    }
+
+    /// Takes the right to store the answer; one of all who share the flight gets it.
+    pub fn take(&self) -> bool {
+        !self.taken.swap(true, AcqRel)
+    }
+}
+
+impl fmt::Debug for Joined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joined").field("cookies", &self.cookies.len()).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Display for CacheUse {

@@ -19,11 +19,12 @@ use url::Url;
 
 use crate::address;
 use crate::answer::Response;
+use crate::cache_use::CacheMark;
 use crate::deadline::{Deadline, DeadlineWish};
 use crate::error::Error;
 use crate::record::SpanContext;
 use crate::request_body::Body;
-use crate::transport::Interim;
+use crate::transport::Beside;
 
 /// One request, to be sent to a `Coordinator` or through a client.
 ///
@@ -39,7 +40,8 @@ pub struct Fetch {
     pub(crate) wishes: Wishes,
     pub(crate) span: tracing::Span,
     pub(crate) parent: Option<SpanContext>,
-    pub(crate) interim: Option<Interim>,
+    pub(crate) beside: Beside,
+    pub(crate) mark: Option<CacheMark>,
 }
 
 /// How a caller wants its request treated; what is `None` is left to the plan.
@@ -149,7 +151,8 @@ impl Fetch {
             wishes: Wishes::default(),
             span: tracing::Span::current(),
             parent: None,
-            interim: None,
+            beside: Beside::default(),
+            mark: None,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::userinfo;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderName};
 use spillgate_core::advice::ErrorKind;
-use spillgate_core::call::{CallSpec, HedgeDelay, HedgeUse, Repeat, ScopeKey, Target};
+use spillgate_core::call::{CallSpec, FlightKey, HedgeDelay, HedgeUse, Repeat, ScopeKey, Target};
 use spillgate_core::deadline::saturating_add;
 use spillgate_core::policy::Timeouts;
 use url::Url;
@@ -52,9 +52,7 @@ pub(crate) fn prepare(
         hedge: if once.is_some() { HedgeUse::Off } else { hedge_of(wishes.hedge, &plan, delivery) },
     };
     if shares(&fetch, &plan, delivery) && once.is_none() {
-        let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
-        let manner = manner_of(&spec, &timeouts);
-        spec.key = seams.keys.key(&fetch.method, &url, &fetch.headers, (bytes, &manner));
+        spec.key = key_of(seams, &fetch, &url, (&body, &manner_of(&spec, &timeouts)));
     }
     let safe_url: Arc<str> = (seams.redact)(&url).into();
     let parent = fetch.parent.or_else(|| (seams.parent_of)(&fetch.span));
@@ -84,7 +82,8 @@ pub(crate) fn prepare(
         body_max: plan.body_max,
         redirects_max: plan.redirects_max,
         delivery,
-        interim: fetch.interim,
+        beside: fetch.beside,
+        mark: fetch.mark,
     };
     // A scope that the caller named is not the route's, whose options are meant for its own.
     let own = plan.route.filter(|_| fetch.wishes.scope.is_none());
@@ -117,6 +116,17 @@ fn shares(fetch: &Fetch, plan: &CallPlan, delivery: Delivery) -> bool {
         (Sharing::ByPlan, Coalesce::Identical, Delivery::Whole) => true,
         (Sharing::Alone, _, _) | (_, Coalesce::Off, _) | (_, _, Delivery::Stream) => false,
     }
+}
+
+/// What calls share a flight by.
+fn key_of(
+    seams: &Seams,
+    fetch: &Fetch,
+    url: &Url,
+    (body, manner): (&Payload, &[u8]),
+) -> Option<FlightKey> {
+    let bytes = body.bytes().map_or(&[][..], |bytes| bytes);
+    seams.keys.key(&fetch.method, url, &fetch.headers, (bytes, manner))
 }
 
 /// What a flight does for all of its callers alike: only who wishes the same shares it.

@@ -14,6 +14,7 @@ use spillgate_core::call::{AttemptId, FlightId, Priority, Target};
 use spillgate_core::verdict::{Finality, Grounds, Offer};
 
 use crate::answer::Response;
+use crate::cache_use::{CacheMark, Joined};
 use crate::course::{Note, NoteKind, Role};
 use crate::error::Error;
 use crate::messages::Reply;
@@ -308,16 +309,22 @@ impl Caller {
     pub(crate) fn share(
         &self,
         outturn: &Outturn,
+        mark: Option<&CacheMark>,
         record: &Arc<CallRecord>,
     ) -> Result<Response, Error> {
         match outturn {
             Ok(arrival) => {
                 let mut head = arrival.head.clone();
+                let mut joined = None;
                 if self.leader.is_some() {
+                    let cookies = arrival.head.headers.get_all(SET_COOKIE).iter().cloned();
+                    joined =
+                        mark.map(|mark| Joined { mark: mark.clone(), cookies: cookies.collect() });
                     // A cookie is meant for the one who asked.
                     head.headers.remove(SET_COOKIE);
                 }
-                Ok(Response::new(head, arrival.body.clone()).recorded(record.clone()))
+                let response = Response::new(head, arrival.body.clone());
+                Ok(response.recorded(record.clone()).joining(joined))
             }
             Err(failure) => Err(self.dress(Error::of_transport(failure), record)),
         }

@@ -12,12 +12,13 @@ use spillgate_core::policy::Timeouts;
 use url::Url;
 
 use crate::answer::Head;
+use crate::cache_use::CacheMark;
 use crate::course::Admission;
 use crate::hostname::HostName;
 use crate::phases::PhaseMarks;
 use crate::record::{AttemptRecord, SpanContext};
 use crate::replay::Replay;
-use crate::transport::{Connection, Interim, TransportError};
+use crate::transport::{Beside, Connection, TransportError};
 
 /// A call that passed the checks at the door.
 pub(crate) struct Prepared {
@@ -48,7 +49,9 @@ pub(crate) struct Order {
     pub(crate) body_max: usize,
     pub(crate) redirects_max: u32,
     pub(crate) delivery: Delivery,
-    pub(crate) interim: Option<Interim>,
+    pub(crate) beside: Beside,
+    /// What a cache noted on the call that began the flight.
+    pub(crate) mark: Option<CacheMark>,
 }
 
 /// The body, as far as it can be looked at.

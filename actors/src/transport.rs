@@ -14,6 +14,7 @@ use futures_util::Stream;
 use http::{HeaderMap, Method, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::Exposure;
+use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 use crate::phases::{Phase, PhaseMarks};
@@ -50,12 +51,45 @@ pub struct Outbound {
     pub marks: Arc<PhaseMarks>,
     /// Over which connection it goes.
     pub way: Way,
-    /// Who wants to see interim answers (1xx) as they come; a transport may be unable to tell.
+    /// What is passed on beside the head and the body.
+    pub beside: Beside,
+}
+
+/// What a caller that passes messages on wants of them beside heads and bodies; a transport may be
+/// unable to.
+#[derive(Clone, Default)]
+pub struct Beside {
+    /// Who wants to see interim answers (1xx) as they come.
     pub interim: Option<Interim>,
+    /// What goes and comes behind the bodies.
+    pub trailers: Option<Arc<dyn Trailers>>,
+    /// Who takes the connection over if the answer makes it a tunnel: that of a `CONNECT`, or a 101
+    /// to a request that asks for another protocol.
+    pub handover: Option<Handover>,
 }
 
 /// Sees interim answers: their status and fields.
 pub type Interim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+
+/// Takes a connection over that became a tunnel.
+pub type Handover = Arc<dyn Fn(Tunnel) + Send + Sync>;
+
+/// A connection that carries whatever both ends say; dropping it closes it.
+pub type Tunnel = Box<dyn Duplex>;
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// The fields behind the bodies of one call, for a caller that passes them on.
+pub trait Trailers: Send + Sync {
+    /// What goes behind the request's body, asked for once it has ended.
+    fn of_request(&self) -> Option<HeaderMap>;
+
+    /// What came behind the answer's body; nothing when an attempt begins.
+    fn of_answer(&self, fields: Option<HeaderMap>);
+}
 
 /// Over which connection a request goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

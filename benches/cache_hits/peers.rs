@@ -28,7 +28,6 @@ http {{
     {temporary}
     access_log off;
     sendfile on;
-    tcp_nopush on;
     keepalive_requests 1000000000;
     open_file_cache max=1000 inactive=60m;
     proxy_cache_path {shown}/cache keys_zone=bench:10m inactive=60m;

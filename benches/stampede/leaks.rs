@@ -15,7 +15,7 @@ pub(crate) async fn measure(bench: &Bench<'_>, table: &mut Table) {
         let (mut bodies, mut cookies) = (0, 0);
         for seed in 1..=SEEDS {
             let mut chance = Chance(seed);
-            let millis = 20 + chance.below(100);
+            let millis = 50 + chance.below(100);
             let path = format!("/{case}/{millis}/{}/{seed}", bench.name);
             let wishes: Vec<Wish> = (0..CALLERS).map(|_| wish(case, &path, &mut chance)).collect();
             let had = bench.way.burst(wishes.clone()).await;

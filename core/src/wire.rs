@@ -132,7 +132,7 @@ impl Framing {
                 *came += alike;
                 if *came == PREFACE.len() {
                     self.state = State::Opaque(Stage::Frames);
-                } else if alike < bytes.len() {
+                } else if alike == 0 {
                     self.state = State::Head(read_again(*came)?);
                 }
                 Ok(bytes.get(alike..).unwrap_or_default())
@@ -204,9 +204,19 @@ fn skip<'a>(left: &mut u64, bytes: &'a [u8]) -> &'a [u8] {
     bytes.get(here..).unwrap_or_default()
 }
 
+/// The bytes of one kind that come first, if any do, and the rest.
+fn run(bytes: &[u8], kind: impl Fn(u8) -> bool) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| !kind(*byte)).unwrap_or(bytes.len());
+    bytes.split_at_checked(end).filter(|(first, _)| !first.is_empty())
+}
+
 /// A character of a name (RFC 9110 section 5.6.2).
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    let others = matches!(
+        byte,
+        b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+    );
+    byte.is_ascii_alphanumeric() || others
 }
 
 /// A character of a value (RFC 9110 section 5.5).

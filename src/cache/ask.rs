@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderName, Method};
+use spillgate_actors::cache_use::CacheMark;
 use spillgate_actors::core::cache::conditions::{self, CONDITIONS, Validators};
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::Wishes;
@@ -16,7 +17,8 @@ use spillgate_actors::core::cache::vary;
 use url::Url;
 
 use crate::cache::key::{Identity, Owner, names_user_beside_cookie};
-use crate::cache::page::{Lines, Stored};
+use crate::cache::page::{Lines, Page, Stored};
+use crate::cache::regime::{RuleBook, regime_of};
 use crate::cache::served::Served;
 use crate::cache::{Cache, now};
 
@@ -81,23 +83,32 @@ pub struct Pending {
     pub(super) validating: bool,
     /// Whether nobody waits for it: it asks for all of it, whatever its caller wanted.
     pub(super) renewing: bool,
-    /// What the request says in the fields that are known to choose among the answers.
-    pub(super) lane: Vec<u8>,
+    /// The request fields that are known to choose among the answers of its address.
+    pub(super) selecting: Vec<String>,
     pub(super) began: u64,
     pub(super) requested: Wall,
-    /// Whether it shared what another asked before it: then that one stores the answer.
-    pub(super) joined: bool,
+    /// Whether it asked itself or shares what another asked before it.
+    pub(super) part: Part,
+    /// Whether it is the one of all who share the answer that stores it.
+    pub(super) stores: bool,
+}
+
+/// A request's part in a flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Asked,
+    Joined,
 }
 
 impl Cache {
     /// Looks for an answer, by the cache's own rules.
     pub fn look(&self, ask: Ask) -> Look {
-        self.look_by(&self.rules, ask)
+        self.look_by(&self.book, ask)
     }
 
     /// Looks for an answer, by rules that hold for this request and what comes of it.
-    pub fn look_by(&self, rules: &Arc<Rules>, ask: Ask) -> Look {
-        let look = self.peek_by(rules, ask);
+    pub fn look_by(&self, book: &RuleBook, ask: Ask) -> Look {
+        let look = self.peek_by(book, ask);
         match &look {
             Look::Serve(served) | Look::ServeAndRenew(served, _) => self.note_hit(served),
             Look::Send(pending) if pending.is_miss() => {
@@ -114,7 +125,7 @@ impl Cache {
     }
 
     /// The same for one who only wants to know: it counts as nobody's request.
-    pub(crate) fn peek_by(&self, rules: &Arc<Rules>, mut ask: Ask) -> Look {
+    pub(crate) fn peek_by(&self, book: &RuleBook, mut ask: Ask) -> Look {
         if names_user(&ask.url) {
             // Credentials in the address are in no field that could keep users apart.
             ask.mode = CacheMode::NoStore;
@@ -123,46 +134,39 @@ impl Cache {
         wishes.max_stale = wishes.max_stale.max(ask.max_stale);
         wishes.no_cache |= ask.mode == CacheMode::NoCache;
         wishes.only_if_cached |= ask.mode == CacheMode::OnlyIfCached;
-        let place = Place {
-            key: self.keys.address(&ask.url),
-            owner: self.keys.owner(self.options.identity, &ask.headers),
+        let owner = self.keys.owner(&ask.headers);
+        let rules = book.of(owner);
+        let mut place = Place {
+            key: self.keys.address(&ask.url, regime_of(rules)),
+            owner,
             rules: rules.clone(),
+            selecting: Vec::new(),
             // Before anything is read: what is purged after that is not to be renewed.
             began: self.purges.moment(),
             now: now(),
         };
         if let Some(why) = avoids(&ask, &wishes) {
-            return self.absent(ask, place, (wishes, why, None));
+            return absent(ask, place, (wishes, why, None));
         }
         let page = self.store.get(&place.key);
-        let shares = self.options.identity == Identity::UnlessShared && place.owner.is_some();
-        let held = page.as_ref().and_then(|page| {
-            let own = page.choose(place.owner, &ask.headers);
-            let of_all = || {
-                let stored = page.choose(None, &ask.headers).filter(|_| shares)?;
-                let for_all = stored.entry.is_for_all(rules, &Lines(&ask.headers));
-                (for_all || !names_user_beside_cookie(&ask.headers)).then_some(stored)
-            };
-            own.or_else(of_all).cloned()
-        });
+        let newest = page.as_ref().and_then(|page| page.variants.first());
+        place.selecting = newest.map(|stored| stored.entry.selecting.clone()).unwrap_or_default();
+        let held = page.as_ref().and_then(|page| self.found(page, &place, &ask.headers)).cloned();
         let Some(stored) = held else {
             let why = if page.is_some() { Why::VaryMiss } else { Why::UriMiss };
-            return self.absent(ask, place, (wishes, why, None));
+            return absent(ask, place, (wishes, why, None));
         };
-        let used = match ask.mode {
-            CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
-            CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
-            CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
-                using::decide(rules, &stored.entry, &wishes, place.now)
-            }
-        };
+        let used = decide(rules, ask.mode, (&stored, &wishes), place.now);
         let serve = || Box::new(Served::from_stored(&stored, &ask.method, &ask.headers, place.now));
+        if let Some(failed) = self.spares_origin(rules, used, (&place.key, &stored), &wishes) {
+            return Look::Serve(Box::new((*serve()).in_place_of(failed)));
+        }
         match used {
             Use::Fresh | Use::Stale => Look::Serve(serve()),
             Use::WhileRenewed => {
                 let served = serve();
                 let found = (wishes, Why::Stale, Some(stored.clone()));
-                let pending = self.pending(ask, place, found);
+                let pending = Pending::new(ask, place, found);
                 Look::ServeAndRenew(served, Box::new(Pending { renewing: true, ..pending }))
             }
             Use::Validate(doubt) => {
@@ -170,44 +174,38 @@ impl Cache {
                     Doubt::Expired | Doubt::NoCache => Why::Stale,
                     Doubt::RequestNoCache | Doubt::TooOld | Doubt::NotFreshEnough => Why::Request,
                 };
-                self.absent(ask, place, (wishes, why, Some(stored)))
+                absent(ask, place, (wishes, why, Some(stored)))
             }
         }
     }
 
-    fn absent(&self, ask: Ask, place: Place, found: Found) -> Look {
-        let for_the_cache = found.1 != Why::Method || ask.mode == CacheMode::OnlyIfCached;
-        if found.0.only_if_cached && for_the_cache {
-            return Look::Nothing;
-        }
-        Look::Send(Box::new(self.pending(ask, place, found)))
+    /// The answer that a request may have, as far as who asks is concerned.
+    fn found<'a>(
+        &self,
+        page: &'a Page,
+        place: &Place,
+        request: &HeaderMap,
+    ) -> Option<&'a Arc<Stored>> {
+        let shares = self.options.identity == Identity::UnlessShared && place.owner.is_some();
+        page.choose(place.owner, request).or_else(|| {
+            let stored = page.choose(None, request).filter(|_| shares)?;
+            is_lent(&place.rules, stored, request).then_some(stored)
+        })
     }
+}
 
-    fn pending(&self, ask: Ask, place: Place, (wishes, why, held): Found) -> Pending {
-        let Place { key, owner, rules, began, now: requested } = place;
-        let validators =
-            held.as_ref().map(|held| !Validators::read(&Lines(&held.headers)).is_empty());
-        let known = self.store.get(&key).and_then(|page| page.variants.first().cloned());
-        let names = known.map(|stored| stored.entry.selecting.clone()).unwrap_or_default();
-        let lane = vary::selection(&names, &Lines(&ask.headers));
-        let validating = validators.unwrap_or_default() && ask.method == Method::GET;
-        let (joined, renewing) = (false, false);
-        Pending {
-            ask,
-            rules,
-            key,
-            owner,
-            wishes,
-            why,
-            held,
-            validating,
-            renewing,
-            lane,
-            began,
-            requested,
-            joined,
-        }
+/// Whether what nobody in particular owns is for a request with credentials, too.
+pub(super) fn is_lent(rules: &Rules, stored: &Stored, request: &HeaderMap) -> bool {
+    stored.entry.is_for_all(rules, &Lines(request)) || !names_user_beside_cookie(request)
+}
+
+/// What becomes of a request that the store does not answer.
+fn absent(ask: Ask, place: Place, found: Found) -> Look {
+    let for_the_cache = found.1 != Why::Method || ask.mode == CacheMode::OnlyIfCached;
+    if found.0.only_if_cached && for_the_cache {
+        return Look::Nothing;
     }
+    Look::Send(Box::new(Pending::new(ask, place, found)))
 }
 
 /// What a look is about.
@@ -215,11 +213,23 @@ struct Place {
     key: [u8; 32],
     owner: Owner,
     rules: Arc<Rules>,
+    selecting: Vec<String>,
     began: u64,
     now: Wall,
 }
 
 type Found = (Wishes, Why, Option<Arc<Stored>>);
+
+/// What to do with a stored answer, by the caller's wish or by the rules.
+fn decide(rules: &Rules, mode: CacheMode, (stored, wishes): (&Stored, &Wishes), now: Wall) -> Use {
+    match mode {
+        CacheMode::ForceCache | CacheMode::OnlyIfCached => Use::Fresh,
+        CacheMode::NoCache => Use::Validate(Doubt::RequestNoCache),
+        CacheMode::Default | CacheMode::NoStore | CacheMode::Reload => {
+            using::decide(rules, &stored.entry, wishes, now)
+        }
+    }
+}
 
 /// Why a request is sent on without a look at what is stored, if it is.
 fn avoids(ask: &Ask, wishes: &Wishes) -> Option<Why> {
@@ -238,10 +248,35 @@ fn avoids(ask: &Ask, wishes: &Wishes) -> Option<Why> {
 }
 
 impl Pending {
+    fn new(ask: Ask, place: Place, (wishes, why, held): Found) -> Self {
+        let Place { key, owner, rules, selecting, began, now: requested } = place;
+        let validators =
+            held.as_ref().map(|held| !Validators::read(&Lines(&held.headers)).is_empty());
+        let validating = validators.unwrap_or_default() && ask.method == Method::GET;
+        let (part, renewing, stores) = (Part::Asked, false, true);
+        Self {
+            ask,
+            rules,
+            key,
+            owner,
+            wishes,
+            why,
+            held,
+            validating,
+            renewing,
+            selecting,
+            began,
+            requested,
+            part,
+            stores,
+        }
+    }
+
     /// Where the answer would be stored, whose it would be, and which of the answers that are known
     /// there: who has the same may wait for it.
     pub fn place(&self) -> (([u8; 32], Owner), Vec<u8>) {
-        ((self.key, self.owner), self.lane.clone())
+        let lane = vary::selection(&self.selecting, &Lines(&self.ask.headers));
+        ((self.key, self.owner), lane)
     }
 
     /// The request as the cache sees it.
@@ -280,16 +315,37 @@ impl Pending {
         set(headers, IF_MODIFIED_SINCE, modified);
     }
 
-    /// The same request, whose answer another asked for and stores.
+    /// What is left on its flight for those who join it.
+    pub fn mark(&self) -> CacheMark {
+        CacheMark::new(self.began, self.requested)
+    }
+
+    /// The same request, whose answer another asked for before it.
     #[must_use]
-    pub fn joined(mut self) -> Self {
-        self.joined = true;
+    pub fn joined(mut self, mark: Option<&CacheMark>) -> Self {
+        if let Some(mark) = mark {
+            self.began = self.began.min(mark.began);
+            self.requested = self.requested.min(mark.requested);
+        }
+        self.part = Part::Joined;
         self
     }
 
-    /// Whether another asked for its answer, and stores it.
+    /// The same request as the one of all who share its answer that stores it, or another of them.
+    #[must_use]
+    pub fn storing(mut self, stores: bool) -> Self {
+        self.stores = stores;
+        self
+    }
+
+    /// Whether it is the one that stores the answer.
+    pub fn is_storing(&self) -> bool {
+        self.stores
+    }
+
+    /// Whether another asked for its answer.
     pub fn is_joined(&self) -> bool {
-        self.joined
+        self.part == Part::Joined
     }
 
     /// Whether anything is stored for it, good or not.

@@ -13,6 +13,8 @@ mod table;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -42,7 +44,7 @@ impl Default for DiskOptions {
 pub struct DiskStore {
     desk: Arc<Desk>,
     hot: MemoryStore,
-    page_bytes_max: u64,
+    page_bytes_max: AtomicU64,
     /// Held while a page is changed, so that of two changes none is lost.
     writing: Mutex<()>,
     writer: Option<JoinHandle<()>>,
@@ -63,15 +65,22 @@ struct State {
     /// Keys by their last use.
     order: BTreeMap<u64, Key>,
     bytes: u64,
-    bytes_max: u64,
+    room: Room,
     /// Counts uses and changes.
     tick: u64,
     /// What is not written yet; nothing stands for a page that goes.
     dirty: HashMap<Key, Option<Arc<Page>>>,
     dirty_bytes: u64,
-    dirty_bytes_max: u64,
     evictions: Evictions,
     closing: bool,
+}
+
+/// How much there may be of everything.
+#[derive(Debug, Clone, Copy, Default)]
+struct Room {
+    bytes_max: u64,
+    page_bytes_max: u64,
+    dirty_bytes_max: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -82,14 +91,13 @@ struct Slot {
 }
 
 impl DiskStore {
-    /// Opens a file, or makes it. One that does not read as a store is begun anew; one that another
-    /// process has open, or that cannot be reached, is an error.
+    /// Opens a file, or makes it and the directories to it, for the user of this process alone. A
+    /// store that is damaged is begun anew; a file that is none, that is open elsewhere, or that
+    /// cannot be reached, is an error.
     pub fn open(path: &Path, options: DiskOptions) -> io::Result<Self> {
         let (table, known) = Table::open(path, options.bytes_max)?;
-        let file_bytes = 1 << options.bytes_max.max(FILE_BYTES_MIN).ilog2();
-        let bytes_max = file_bytes / 100 * FILL_PERCENT;
-        let dirty_bytes_max = (file_bytes / DIRTY_SHARE).min(DIRTY_BYTES_MAX);
-        let mut state = State { bytes_max, dirty_bytes_max, ..State::default() };
+        let room = Room::of(options.bytes_max);
+        let mut state = State { room, ..State::default() };
         let mut known: Vec<Known> = known;
         known.sort_unstable_by_key(|known| known.used);
         known.iter().for_each(|known| state.place(known.key, known.bytes));
@@ -102,7 +110,7 @@ impl DiskStore {
         Ok(Self {
             desk,
             hot: MemoryStore::new(options.hot_bytes_max),
-            page_bytes_max: (bytes_max / PAGE_SHARE).min(PAGE_BYTES_MAX),
+            page_bytes_max: AtomicU64::new(room.page_bytes_max),
             writing: Mutex::new(()),
             writer: Some(writer),
         })
@@ -145,17 +153,21 @@ impl DiskStore {
         let page = match kept {
             Keep::AsIs => return,
             Keep::Nothing => None,
-            Keep::Page(page) => Some(page).filter(|page| page.bytes() <= self.page_bytes_max),
+            Keep::Page(page) => Some(page).filter(|page| page.bytes() <= self.page_bytes_max()),
         };
         let mut state = self.desk.lock();
         // The disk sets the pace of those who write.
         state = self
             .desk
             .changed
-            .wait_while(state, |state| state.dirty_bytes > state.dirty_bytes_max && !state.closing)
+            .wait_while(state, |state| {
+                state.dirty_bytes > state.room.dirty_bytes_max && !state.closing
+            })
             .unwrap_or_else(PoisonError::into_inner);
         self.hot.remove(&key);
         match page {
+            // What is not known is not on disk either.
+            None if !state.index.contains_key(&key) => return,
             None => state.forget(key),
             Some(page) => {
                 state.place(key, page.bytes());
@@ -196,8 +208,19 @@ impl CacheStore for DiskStore {
         self.flush();
     }
 
+    /// A file that is larger becomes smaller when it is opened again.
+    fn resize(&self, bytes_max: u64) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = Room::of(bytes_max);
+        self.page_bytes_max.store(room.page_bytes_max, Relaxed);
+        let mut state = self.desk.lock();
+        state.room = room;
+        state.evict().iter().for_each(|evicted| self.hot.remove(evicted));
+        self.desk.changed.notify_all();
+    }
+
     fn page_bytes_max(&self) -> u64 {
-        self.page_bytes_max
+        self.page_bytes_max.load(Relaxed)
     }
 
     fn len(&self) -> usize {
@@ -260,6 +283,18 @@ impl Desk {
 /// What is written at once: the page, or nothing for one that goes, and its last use.
 type Change = (Key, Option<Arc<Page>>, u64);
 
+impl Room {
+    fn of(bytes_max: u64) -> Self {
+        let file_bytes = 1 << bytes_max.max(FILE_BYTES_MIN).ilog2();
+        let bytes_max = file_bytes / 100 * FILL_PERCENT;
+        Self {
+            bytes_max,
+            page_bytes_max: (bytes_max / PAGE_SHARE).min(PAGE_BYTES_MAX),
+            dirty_bytes_max: (file_bytes / DIRTY_SHARE).min(DIRTY_BYTES_MAX),
+        }
+    }
+}
+
 impl State {
     /// The page of a key if it is in memory, and the count of its last change.
     fn seek(&mut self, key: &Key) -> Option<(Option<Arc<Page>>, u64)> {
@@ -299,7 +334,7 @@ impl State {
     /// Lets the least lately used go until the rest fits.
     fn evict(&mut self) -> Vec<Key> {
         let mut evicted = Vec::new();
-        while self.bytes > self.bytes_max {
+        while self.bytes > self.room.bytes_max {
             let Some((_, key)) = self.order.pop_first() else { break };
             self.evictions.add(self.index.get(&key).map_or(0, |slot| slot.bytes));
             self.forget(key);

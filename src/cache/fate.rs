@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LOCATION, DATE, HeaderMap, HeaderValue};
 use http::{HeaderName, Method, StatusCode};
+use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::date::Wall;
-use spillgate_actors::core::cache::directives::Extent;
+use spillgate_actors::core::cache::directives::{Directives, Extent};
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
 use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
@@ -19,10 +20,11 @@ use spillgate_actors::core::cache::{using, vary};
 
 use url::Url;
 
-use crate::cache::ask::{CacheMode, Pending};
+use crate::cache::ask::{CacheMode, Pending, is_lent};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
 use crate::cache::purge::Purge;
+use crate::cache::regime::REGIMES;
 use crate::cache::served::Served;
 use crate::cache::tally::Tallies;
 use crate::cache::{Cache, now};
@@ -74,6 +76,11 @@ impl Cache {
             && let Some(held) = pending.held.as_deref().filter(|_| pending.validating)
         {
             return self.renewed(pending, held, headers);
+        }
+        if is_failure(status) {
+            self.troubles.note(pending, ErrorKind::HttpStatus);
+        } else {
+            self.troubles.end(&pending.key);
         }
         if is_failure(status)
             && let Some(mut stale) = self.instead(pending)
@@ -155,7 +162,10 @@ impl Cache {
     /// What is held for a request as of this moment: renewed or forgotten meanwhile, perhaps.
     fn held(&self, pending: &Pending) -> Option<Arc<Stored>> {
         let owner = pending.held.as_ref()?.owner;
-        self.store.get(&pending.key)?.choose(owner, &pending.ask.headers).cloned()
+        let request = &pending.ask.headers;
+        let stored = self.store.get(&pending.key)?.choose(owner, request)?.clone();
+        let own = owner == pending.owner;
+        (own || is_lent(&pending.rules, &stored, request)).then_some(stored)
     }
 
     /// Stores an answer whose body is whole.
@@ -169,7 +179,7 @@ impl Cache {
         if !updating::is_about(&Lines(&held.headers), &Lines(headers)) {
             return Fate::AskAgain;
         }
-        if !pending.joined {
+        if pending.stores {
             self.tallies.revalidated.fetch_add(1, Relaxed);
         }
         let origin_status = Some(StatusCode::NOT_MODIFIED.as_u16());
@@ -196,15 +206,7 @@ impl Cache {
         let exchange = Exchange { requested: pending.requested, received };
         let status = held.entry.status;
         let said = Said::read(rules, &Lines(&headers));
-        let kept = |name: &HeaderName| {
-            updating::is_kept(rules, name.as_str(), &Lines(&headers), &said.directives)
-        };
-        let own: HeaderMap = headers
-            .iter()
-            .filter(|(name, _)| !kept(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        own.keys().for_each(|name| drop(headers.remove(name)));
+        let own = take_own(rules, &mut headers, &said.directives);
         let answered = Answered {
             method: "GET",
             request: &Lines(&pending.ask.headers),
@@ -224,10 +226,13 @@ impl Cache {
         entry.selecting.sort_unstable();
         entry.selecting.dedup();
         let selection = vary::selection(&entry.selecting, &Lines(&pending.ask.headers));
+        // What came for one user's credentials says nothing to all, unless it says so itself.
+        let of_all = entry.is_for_all(rules, &Lines(&pending.ask.headers));
+        let foreign = pending.owner != held.owner && !of_all;
         let (body, owner, began) = (held.body.clone(), held.owner, pending.began);
         let stored = Stored { entry, headers, body, selection, owner, began };
         match reason {
-            None if pending.joined => {}
+            None if foreign || !pending.stores => {}
             None => {
                 let (key, url) = (pending.key, pending.ask.url.as_str());
                 self.put(key, url, (stored.clone(), Some(held)), &pending.ask.headers);
@@ -235,7 +240,7 @@ impl Cache {
             Some(reason) if updating::outdates(status, reason) => self.forget(pending.key, held),
             Some(_) => {}
         }
-        let shared = reason.is_none();
+        let shared = reason.is_none() && !foreign;
         Replacement { own, shared, ..self.replacement(Arc::new(stored), None) }
     }
 
@@ -260,10 +265,11 @@ impl Cache {
         let all = further.chain([target.clone()]);
         for mut url in all {
             url.set_fragment(None);
-            let key = self.keys.address(&url);
+            let keys = REGIMES.map(|regime| self.keys.address(&url, regime));
+            let keys: Vec<[u8; 32]> = keys.collect();
             // Remembered first, or what is on its way could be put between.
             self.purges.add(Purge::Url(url.into()));
-            self.store.remove(&key);
+            keys.iter().for_each(|key| self.store.remove(key));
         }
     }
 }
@@ -287,6 +293,12 @@ impl Replacement {
             served.headers.append(name.clone(), value.clone());
         }
         served
+    }
+
+    /// The same with a reason, in a word, for `Cache-Status`.
+    #[must_use]
+    pub fn because(self, detail: &'static str) -> Self {
+        Self { detail: Some(detail), ..self }
     }
 
     /// Whether another request would be answered by it.
@@ -334,10 +346,25 @@ impl Kept {
         vary::selection(&self.entry.selecting, &Lines(request)) == self.selection
     }
 
+    /// Whether it sets a cookie and does not say that all may have it: what the rules store of it is
+    /// for later, and those who ask meanwhile ask for themselves.
+    pub fn is_for_one(&self) -> bool {
+        self.sets_cookie && !self.entry.said.directives.public
+    }
+
     /// Whether it sets a cookie, which is for its own caller alone.
     pub fn sets_cookie(&self) -> bool {
         self.sets_cookie
     }
+}
+
+/// Takes out the fields that are not stored: they are for the one who asked.
+fn take_own(rules: &Rules, headers: &mut HeaderMap, said: &Directives) -> HeaderMap {
+    let kept = |name: &HeaderName| updating::is_kept(rules, name.as_str(), &Lines(headers), said);
+    let own = headers.iter().filter(|(name, _)| !kept(name));
+    let own: HeaderMap = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+    own.keys().for_each(|name| drop(headers.remove(name)));
+    own
 }
 
 /// Says when an answer was made if it does not say so itself (RFC 9110 section 6.6.1).

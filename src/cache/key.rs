@@ -23,15 +23,16 @@ pub enum Identity {
 #[derive(Clone)]
 pub(super) struct Keys {
     secret: [u8; 32],
+    identity: Identity,
 }
 
 impl Keys {
-    pub(super) fn new(secret: [u8; 32]) -> Self {
-        Self { secret }
+    pub(super) fn new(secret: [u8; 32], identity: Identity) -> Self {
+        Self { secret, identity }
     }
 
-    /// The key of an address.
-    pub(super) fn address(&self, url: &Url) -> [u8; 32] {
+    /// The key of an address, for what is stored under one regime.
+    pub(super) fn address(&self, url: &Url, regime: u8) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
         let mut part = |bytes: &[u8]| append(&mut hasher, bytes);
         // The parser has folded case, dots and default ports.
@@ -41,13 +42,15 @@ impl Keys {
         part(url.path().as_bytes());
         part(url.query().unwrap_or_default().as_bytes());
         part(&[u8::from(url.query().is_some())]);
+        // What nobody owns under one of these may be somebody's under another.
+        part(&[self.identity as u8, regime]);
         *hasher.finalize().as_bytes()
     }
 
     /// Whose answers a request may have; `None` for those of nobody in particular.
-    pub(super) fn owner(&self, identity: Identity, headers: &HeaderMap) -> Owner {
+    pub(super) fn owner(&self, headers: &HeaderMap) -> Owner {
         let anonymous = CREDENTIALS.iter().all(|name| !headers.contains_key(name));
-        if identity == Identity::Shared || anonymous {
+        if self.identity == Identity::Shared || anonymous {
             return None;
         }
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
@@ -88,7 +91,7 @@ mod tests {
     use super::*;
 
     fn address(url: &str) -> [u8; 32] {
-        Keys::new([7; 32]).address(&Url::parse(url).unwrap())
+        Keys::new([7; 32], Identity::ByCredentials).address(&Url::parse(url).unwrap(), 0)
     }
 
     fn owner(identity: Identity, fields: &[(&'static str, &'static str)]) -> Owner {
@@ -96,7 +99,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        Keys::new([7; 32]).owner(identity, &headers)
+        Keys::new([7; 32], identity).owner(&headers)
     }
 
     #[test]
@@ -110,6 +113,19 @@ mod tests {
             "http://a.example:81/x",
         ] {
             assert_ne!(plain, address(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_one_regime_stores_no_other_finds() {
+        let url = Url::parse("http://a.example/x").unwrap();
+        let mut seen = Vec::new();
+        for identity in [Identity::ByCredentials, Identity::UnlessShared, Identity::Shared] {
+            for regime in crate::cache::regime::REGIMES {
+                let key = Keys::new([7; 32], identity).address(&url, regime);
+                assert!(!seen.contains(&key), "{identity:?} {regime}");
+                seen.push(key);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The store in memory: bounded by bytes, gone with the process.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::sync::Cache;
@@ -13,7 +15,7 @@ use crate::cache::tally::{Evicted, Evictions};
 pub struct MemoryStore {
     pages: Pages,
     evictions: Arc<Evictions>,
-    page_bytes_max: u64,
+    page_bytes_max: AtomicU64,
     /// Held while a page is changed, so that of two changes none is lost; reading takes no lock of
     /// ours.
     writing: Mutex<()>,
@@ -61,8 +63,7 @@ impl MemoryStore {
             Ok(options) => Cache::with_options(options, ByBytes, hasher, life),
             Err(_) => Cache::with(pages, bytes_max, ByBytes, hasher, life),
         };
-        // A shard takes no page that is larger than most of it.
-        let page_bytes_max = bytes_max / SHARDS as u64 / 10 * 9;
+        let page_bytes_max = AtomicU64::new(page_bytes_max(bytes_max));
         Self { pages, evictions, page_bytes_max, writing: Mutex::new(()) }
     }
 
@@ -98,8 +99,14 @@ impl CacheStore for MemoryStore {
         }
     }
 
+    fn resize(&self, bytes_max: u64) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.page_bytes_max.store(page_bytes_max(bytes_max), Relaxed);
+        self.pages.set_capacity(bytes_max);
+    }
+
     fn page_bytes_max(&self) -> u64 {
-        self.page_bytes_max
+        self.page_bytes_max.load(Relaxed)
     }
 
     fn len(&self) -> usize {
@@ -113,6 +120,11 @@ impl CacheStore for MemoryStore {
     fn evicted(&self) -> Evicted {
         self.evictions.read()
     }
+}
+
+/// A shard takes no page that is larger than most of it.
+fn page_bytes_max(bytes_max: u64) -> u64 {
+    bytes_max / SHARDS as u64 / 10 * 9
 }
 
 /// What a page is thought to take, to size the index.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Method, StatusCode};
+use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::cache::conditions::{self, Condition};
 use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::ranges::{self, Part};
@@ -27,6 +28,8 @@ pub struct Served {
     pub age: Duration,
     /// How stale it is; zero if it is fresh.
     pub staleness: Duration,
+    /// The failure of a moment ago that it stands in for, if nobody asked again.
+    pub instead_of: Option<ErrorKind>,
 }
 
 impl Served {
@@ -45,8 +48,15 @@ impl Served {
         let status = StatusCode::from_u16(stored.entry.status).unwrap_or(StatusCode::OK);
         let body = stored.body.clone();
         let cache_status = CacheStatus::hit(life);
-        let whole = Self { status, headers, body, cache_status, age, staleness };
+        let instead_of = None;
+        let whole = Self { status, headers, body, cache_status, age, staleness, instead_of };
         whole.cut_for(method, request, now)
+    }
+
+    /// The same, because of a failure.
+    pub(super) fn in_place_of(mut self, failed: ErrorKind) -> Self {
+        self.cache_status.detail = Some("stale-if-error");
+        Self { instead_of: Some(failed), ..self }
     }
 
     /// Gives what the request asks for: nothing new, a part, or only the head.

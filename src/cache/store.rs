@@ -38,6 +38,9 @@ pub trait CacheStore: Send + Sync + 'static {
     /// Shows each page once. O(pages).
     fn visit(&self, visit: &mut dyn FnMut(&Page) -> Keep);
 
+    /// Takes so many bytes at the most from here on; what is beyond goes.
+    fn resize(&self, bytes_max: u64);
+
     /// The most bytes that one page may take; a larger one is not stored.
     fn page_bytes_max(&self) -> u64;
 

@@ -1,10 +1,12 @@
 //! Two users and a passer-by at one cache, their requests interleaved at random.
 //!
 //! Each answer's body names the one it was made for, so that what reaches another shows. Runs are
-//! seeded; `SPILLGATE_INTERLEAVINGS` says how many, and a failure names its seed.
+//! seeded; `SPILLGATE_INTERLEAVINGS` says how many, `SPILLGATE_INTERLEAVINGS_FROM` the first seed, and
+//! a failure names its own.
 
 mod exchanges;
 mod oracle;
+mod stores;
 
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::cache::fate::{Fate, Kept};
 use crate::cache::key::Identity;
 use crate::cache::memory::MemoryStore;
 use crate::cache::purge::Purge;
+use crate::cache::regime::PartitionRules;
+use crate::cache::served::Served;
 use crate::cache::{Cache, CacheOptions};
 
 /// Who asks, and with what.
@@ -55,19 +59,25 @@ const VARY: [Option<&str>; 4] =
 struct World {
     cache: Cache,
     rng: Rng,
-    identity: Identity,
+    realm: Realm,
     asked: Vec<(Asker, Pending)>,
     arriving: Vec<(Asker, Kept, Bytes)>,
     hits: u64,
     shared: u64,
+    private: u64,
 }
 
+/// How users are kept apart, and what is stored for each.
+type Realm = (Identity, PartitionRules);
+
 impl World {
-    fn new(seed: u64, identity: Identity) -> Self {
-        let options = CacheOptions { identity, ..CacheOptions::default() };
+    fn new(seed: u64, realm: Realm) -> Self {
+        let (identity, partitions) = realm;
+        let options = CacheOptions { identity, partitions, ..CacheOptions::default() };
         let cache = Cache::new(options, Arc::new(MemoryStore::new(1 << 20)), [7; 32]);
         let (asked, arriving) = (Vec::new(), Vec::new());
-        Self { cache, rng: Rng::new(seed), identity, asked, arriving, hits: 0, shared: 0 }
+        let (rng, hits, shared, private) = (Rng::new(seed), 0, 0, 0);
+        Self { cache, rng, realm, asked, arriving, hits, shared, private }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -102,9 +112,9 @@ impl World {
         let method = if method == 0 { Method::GET } else { Method::HEAD };
         let url = Url::parse(self.pick(&PATHS)).unwrap();
         match self.cache.look(Ask { method, url, headers, mode, max_stale: None }) {
-            Look::Serve(served) => self.check(asker, &served.headers, &served.body),
+            Look::Serve(served) => self.check(asker, &served, true),
             Look::ServeAndRenew(served, pending) => {
-                self.check(asker, &served.headers, &served.body);
+                self.check(asker, &served, true);
                 self.asked.push((asker, *pending));
             }
             Look::Send(pending) => self.asked.push((asker, *pending)),
@@ -127,7 +137,8 @@ impl World {
         let mut headers = HeaderMap::new();
         headers.insert("cache-control", HeaderValue::from_static(said));
         headers.insert("etag", HeaderValue::from_static("\"1\""));
-        let mark = format!("{}|{for_all}|{}", asker.name, vary.unwrap_or_default());
+        let private = said.contains("private");
+        let mark = format!("{}|{for_all}|{}|{private}", asker.name, vary.unwrap_or_default());
         headers.insert("x-made-for", HeaderValue::try_from(&mark).unwrap());
         if let Some(vary) = vary {
             headers.insert("vary", HeaderValue::from_static(vary));
@@ -145,7 +156,7 @@ impl World {
             Fate::Replace(replacement) => {
                 let ask = pending.ask();
                 let served = replacement.serve(&ask.method, &ask.headers);
-                self.check(asker, &served.headers, &served.body);
+                self.check(asker, &served, false);
             }
             Fate::Pass(_) | Fate::AskAgain => {}
         }
@@ -170,20 +181,33 @@ impl World {
         }
     }
 
-    /// What comes from the store is the asker's own, or such as the rules let all have.
-    fn check(&mut self, asker: Asker, headers: &HeaderMap, body: &Bytes) {
+    /// What comes of the store is the asker's own, or such as the rules let all have.
+    fn check(&mut self, asker: Asker, served: &Served, hit: bool) {
+        let Served { headers, body, .. } = served;
         self.hits += 1;
         assert!(headers.get("set-cookie").is_none(), "{} got a cookie", asker.name);
         let field = HeaderName::from_static("x-made-for");
         let marks = [headers.get(field).map(HeaderValue::as_bytes), Some(body)];
         for mark in marks.into_iter().flatten().filter(|mark| !mark.is_empty()) {
             let mark = std::str::from_utf8(mark).unwrap();
-            let [name, for_all, vary] = mark.split('|').collect::<Vec<_>>().try_into().unwrap();
+            let parts = mark.split('|').collect::<Vec<_>>();
+            let [name, for_all, vary, private] = parts.try_into().unwrap();
+            if hit && private == "true" {
+                self.private += 1;
+                assert_eq!(name, asker.name, "what is {name}'s alone");
+                assert!(asker.field.is_some(), "nobody has a partition");
+            }
             if name == asker.name {
                 continue;
             }
-            assert_eq!(self.identity, Identity::Shared, "{} got what is {name}'s", asker.name);
             self.shared += 1;
+            // A body of nobody's may be for all by a later word about it.
+            let of_nobody = name == "nobody";
+            match self.realm.0 {
+                Identity::ByCredentials => panic!("{} got what is {name}'s", asker.name),
+                Identity::UnlessShared => assert!(for_all == "true" || of_nobody, "of {name}"),
+                Identity::Shared => {}
+            }
             let credentials = name.ends_with("-token");
             assert!(!credentials || for_all == "true", "{} got what is {name}'s", asker.name);
             let told_apart = |other: &str| other.ends_with("-cookie") && vary.contains("cookie");
@@ -193,28 +217,56 @@ impl World {
     }
 }
 
-fn run(identity: Identity) -> (u64, u64) {
-    let runs = std::env::var("SPILLGATE_INTERLEAVINGS").ok().and_then(|runs| runs.parse().ok());
-    let (mut hits, mut shared) = (0, 0);
-    for seed in 0..runs.unwrap_or(2_000) {
-        let mut world = World::new(seed, identity);
+/// How often something was found, was another's, and was its owner's alone, in a hundred runs.
+fn run(realm: Realm) -> (u64, u64, u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|runs| runs.parse::<u64>().ok());
+    let runs = number("SPILLGATE_INTERLEAVINGS").unwrap_or(1_000);
+    let from = number("SPILLGATE_INTERLEAVINGS_FROM").unwrap_or_default();
+    let (mut hits, mut shared, mut private) = (0, 0, 0);
+    for seed in from..from + runs {
+        let mut world = World::new(seed, realm);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run()));
-        assert!(caught.is_ok(), "seed {seed} of {identity:?}");
+        assert!(caught.is_ok(), "seed {seed} of {realm:?}");
         hits += world.hits;
         shared += world.shared;
+        private += world.private;
     }
-    (hits, shared)
+    let of_hundred = |count: u64| (count * 100).div_ceil(runs.max(1));
+    (of_hundred(hits), of_hundred(shared), of_hundred(private))
 }
 
 #[test]
 fn nothing_of_one_user_reaches_another() {
-    let (hits, shared) = run(Identity::ByCredentials);
-    assert!(hits > 2_000, "{hits} hits prove little");
+    let (hits, shared, private) = run((Identity::ByCredentials, PartitionRules::Shared));
+    assert!(hits > 100, "{hits} hits prove little");
+    assert_eq!((shared, private), (0, 0));
+}
+
+#[test]
+fn what_is_for_one_user_is_stored_for_that_one_under_private_rules() {
+    let (hits, shared, private) = run((Identity::ByCredentials, PartitionRules::Private));
+    assert!(hits > 100 && private > 20, "{hits} hits, {private} private, prove little");
     assert_eq!(shared, 0);
 }
 
 #[test]
+fn users_share_only_what_says_that_all_may_have_it() {
+    let (hits, shared, private) = run((Identity::UnlessShared, PartitionRules::Shared));
+    assert!(hits > 100 && shared > 50, "{hits} hits, {shared} shared, prove little");
+    assert_eq!(private, 0);
+}
+
+#[test]
+fn private_rules_give_nobody_what_is_anothers_where_some_is_shared() {
+    let (hits, _, private) = run((Identity::UnlessShared, PartitionRules::Private));
+    assert!(hits > 100 && private > 20, "{hits} hits, {private} private, prove little");
+}
+
+#[test]
 fn one_table_for_all_shares_only_what_may_be_shared() {
-    let (hits, shared) = run(Identity::Shared);
-    assert!(hits > 2_000 && shared > 1_000, "{hits} hits, {shared} shared, prove little");
+    for partitions in [PartitionRules::Shared, PartitionRules::Private] {
+        let (hits, shared, private) = run((Identity::Shared, partitions));
+        assert!(hits > 100 && shared > 50, "{hits} hits, {shared} shared, prove little");
+        assert_eq!(private, 0);
+    }
 }

@@ -1,6 +1,7 @@
 //! The cache as a service handles it: to look at what is stored, to fill it, to forget it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
@@ -8,6 +9,7 @@ use spillgate_actors::fetch::Fetch;
 use spillgate_actors::messages::Invalidate;
 use url::Url;
 
+use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look};
 use crate::cache::fate::Fate;
 use crate::cache::now;
@@ -86,6 +88,11 @@ impl CacheHandle {
     /// Forgets what is named, and what of it is on its way; says how many answers were stored.
     pub fn invalidate(&self, purge: Purge) -> usize {
         self.front.caching.invalidate(purge)
+    }
+
+    /// The cache itself, for a proxy that is to answer from it by this client's configuration.
+    pub fn shared(&self) -> Arc<Cache> {
+        self.front.caching.cache().clone()
     }
 
     /// How much is stored.

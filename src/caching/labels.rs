@@ -89,7 +89,7 @@ impl Label {
 
     /// Makes an answer of what is stored.
     pub(super) fn serve(self, front: &Front, url: &Url, served: Served) -> Response {
-        let Served { status, headers, body, cache_status, age, .. } = served;
+        let Served { status, headers, body, cache_status, age, instead_of: failed, .. } = served;
         let hit = cache_status.from == From::Store;
         let stale = hit && matches!(cache_status.life, Some(Life::Stale(_)));
         let why = match (hit, stale) {
@@ -97,7 +97,7 @@ impl Label {
             (true, false) => "fresh",
             (true, true) => cache_status.detail.unwrap_or(self.why_stale),
         };
-        let instead_of = self.instead_of.filter(|_| hit);
+        let instead_of = self.instead_of.or(failed).filter(|_| hit);
         let cache = CacheUse { hit, stale, age, why, instead_of, status: cache_status };
         let shown: Arc<str> = front.door.redacted(url).into();
         if hit && let Some(host) = HostName::of(url) {

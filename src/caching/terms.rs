@@ -1,12 +1,12 @@
 //! Which rules hold for which call.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use spillgate_actors::core::cache::rules::{Mode, Rules};
 use url::Url;
 
+use crate::cache::regime::RuleBook;
 use crate::config::Config;
 use crate::config::pattern::HostName;
 use crate::config::settings::{CacheKind, CacheSettings};
@@ -14,7 +14,7 @@ use crate::config::settings::{CacheKind, CacheSettings};
 /// What holds for one call.
 #[derive(Debug, Clone)]
 pub(crate) struct Terms {
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: RuleBook,
     /// For how long failures are remembered, if they are.
     pub(super) failures: Option<Duration>,
 }
@@ -24,6 +24,14 @@ pub(crate) struct TermsBook {
     config: Option<Config>,
     settings: CacheSettings,
     terms: Option<Terms>,
+}
+
+impl Terms {
+    /// The rules.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn rules(&self) -> &RuleBook {
+        &self.rules
+    }
 }
 
 impl TermsBook {
@@ -51,7 +59,8 @@ fn terms_of(settings: &CacheSettings) -> Option<Terms> {
     if settings.mode == CacheKind::Off {
         return None;
     }
-    Some(Terms { rules: Arc::new(rules_of(settings)), failures: settings.failures })
+    let rules = RuleBook::new(rules_of(settings), settings.partitions);
+    Some(Terms { rules, failures: settings.failures })
 }
 
 /// The settings as the rules have them.

@@ -18,6 +18,7 @@ use spillgate_actors::core::policy::{HostPolicy, RetryOptions};
 use spillgate_actors::core::rate::RateOptions;
 use url::Url;
 
+use crate::cli::cached;
 use crate::config::Config;
 use crate::config::pattern::HostName;
 
@@ -46,6 +47,7 @@ pub(crate) fn explained(config: &Config, method: &Method, url: &Url, host: &Host
     rows.extend(of_limits(&policy));
     rows.push(("hedge", policy.hedge.map_or_else(|| "never".to_owned(), hedged)));
     rows.push(("limits.global", config.limits.global.to_string()));
+    rows.extend(cached::explained(&config.cache_of(host, method, path, None)));
     let mut text = String::new();
     for (name, value) in rows {
         // Writing to a String cannot fail.

@@ -1,5 +1,6 @@
 //! The command line: stdout is data, stderr is talk.
 
+mod cached;
 mod chaos;
 mod check_config;
 mod demo;
@@ -20,6 +21,7 @@ mod simulate;
 mod told;
 mod trace;
 mod values;
+mod written;
 
 use std::process::ExitCode;
 

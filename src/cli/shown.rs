@@ -3,7 +3,6 @@
 //! Keys that do nothing beside the others are left out: a file that named them would be refused.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use spillgate_actors::core::allowance::QuotaUse;
 use spillgate_actors::core::backoff::{HintUse, Jitter};
@@ -15,8 +14,9 @@ use spillgate_actors::core::call::HedgeDelay;
 use spillgate_actors::core::event::BreakerMode;
 use spillgate_actors::core::limit::LimitKind;
 use spillgate_actors::core::policy::{HostPolicy, RetryOptions};
-use toml::Value;
 
+use crate::cli::cached;
+use crate::cli::written::{list, number, quoted, time};
 use crate::config::Config;
 use crate::config::settings::{Coalesce, ExportProtocol};
 
@@ -79,6 +79,8 @@ fn rows(config: &Config) -> Vec<Row> {
         ("defaults.timeouts", "attempt", time(policy.timeouts.attempt)),
         ("defaults.timeouts", "read_idle", time(policy.timeouts.read_idle)),
     ];
+    let cache = cached::rows(&config.cache).into_iter();
+    rows.extend(cache.map(|(key, value)| ("defaults.cache", key, value)));
     rows.extend(of_retry(&policy.retry));
     let methods = calls.methods_repeatable.iter().map(|method| quoted(method.as_str()));
     rows.push(("defaults.retry", "methods", list(methods)));
@@ -270,22 +272,6 @@ fn of_telemetry(config: &Config) -> Vec<Row> {
     rows
 }
 
-fn time(duration: Duration) -> String {
-    quoted(&humantime::format_duration(duration).to_string())
-}
-
-fn quoted(text: &str) -> String {
-    Value::String(text.to_owned()).to_string()
-}
-
-fn number(number: f64) -> String {
-    Value::Float(number).to_string()
-}
-
-fn list(items: impl Iterator<Item = String>) -> String {
-    format!("[{}]", items.collect::<Vec<_>>().join(", "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,6 +292,9 @@ mod tests {
             "[defaults]\nlimits = { adaptive = false, rate = 10, quota = \"ignore\", hosts = 5 }",
             "[telemetry]\nservice_name = \"x\"\nprotocol = \"grpc\"\nredact = { query = [\"q\"] }",
             "[[host]]\nmatch = \"a.test\"\ndeadline = \"3s\"\n[[host.route]]\nmatch = \"GET /x\"",
+            "[defaults.cache]\nmode = \"private\"\nnegative = \"0s\"\nfailures = \"2s\"",
+            "[defaults.cache]\nstore = \"disk\"\npath = \"a\"\npartitions = \"private-rules\"",
+            "[defaults.cache]\ntargeted = [\"cdn-cache-control\"]\nset_cookie = \"store\"",
             "[[chaos]]\nfault = \"hang\"\nshare = 0.1",
         ] {
             let config = Config::from_toml(text, "first").expect("it is valid");
@@ -314,6 +303,7 @@ mod tests {
             assert_eq!(format!("{:?}", again.defaults), format!("{:?}", config.defaults));
             assert_eq!(format!("{:?}", again.limits), format!("{:?}", config.limits));
             assert_eq!((&again.calls, &again.tls), (&config.calls, &config.tls));
+            assert_eq!(again.cache, config.cache);
             assert_eq!((&again.telemetry, &again.chaos), (&config.telemetry, &config.chaos));
             assert_eq!(shown(&again, false), shown(&config, false));
         }

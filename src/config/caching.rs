@@ -5,16 +5,19 @@ use std::time::Duration;
 use serde::Deserialize;
 use spillgate_core::cache::rules::SetCookie;
 
-use super::layer::put;
-use super::settings::{CacheKind, CacheSettings};
-use super::value::{ByteSize, HeaderText, Scalar, Span};
+use super::layer::{Slip, put};
+use super::settings::{CacheKind, CacheSettings, CacheStorage};
+use super::value::{ByteSize, HeaderText, Scalar, Span, Text};
 use crate::cache::key::Identity;
+use crate::cache::regime::PartitionRules;
 
 /// The table `cache` of the defaults.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct CacheShape {
     mode: Option<KindShape>,
+    store: Option<StorageShape>,
+    path: Option<Text>,
     max_bytes: Option<ByteSize>,
     stale_if_error: Option<Span>,
     stale_while_revalidate: Option<Span>,
@@ -23,6 +26,7 @@ pub(super) struct CacheShape {
     targeted: Option<Vec<HeaderText>>,
     set_cookie: Option<SetCookieShape>,
     identity: Option<IdentityShape>,
+    partitions: Option<PartitionsShape>,
 }
 
 /// The table `cache` of a host or a route.
@@ -58,6 +62,20 @@ enum IdentityShape {
     Shared,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase", expecting = "a text in quotes")]
+enum StorageShape {
+    Memory,
+    Disk,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", expecting = "a text in quotes")]
+enum PartitionsShape {
+    SharedRules,
+    PrivateRules,
+}
+
 /// `"off"`, or for how long a failure is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Scalar")]
@@ -66,6 +84,8 @@ struct FailureTime(Option<Duration>);
 impl CacheShape {
     pub(super) fn apply(&self, cache: &mut CacheSettings) {
         self.of_host().apply(cache);
+        put(&mut cache.store, self.store.map(CacheStorage::from));
+        put(&mut cache.path, self.path.as_ref().map(|path| Some(path.0.clone().into())));
         put(&mut cache.max_bytes, self.max_bytes.map(|size| size.0));
         let targeted = self.targeted.as_ref();
         put(
@@ -74,12 +94,27 @@ impl CacheShape {
         );
         put(&mut cache.set_cookie, self.set_cookie.map(SetCookie::from));
         put(&mut cache.identity, self.identity.map(Identity::from));
+        put(&mut cache.partitions, self.partitions.map(PartitionRules::from));
+    }
+
+    /// What the layer says and cannot mean, once it is applied.
+    pub(super) fn slips(&self, after: &CacheSettings) -> Option<Slip> {
+        let idle = self.path.is_some() && self.store.is_none();
+        (idle && after.store == CacheStorage::Memory).then(|| {
+            let message = "a store in memory has no path".to_owned();
+            Slip::new("cache.path", message, "write store = \"disk\", or leave it out")
+        })
     }
 
     /// What of it holds for one host alone.
     pub(super) fn of_host(&self) -> HostCacheShape {
-        let Self { mode, stale_if_error, stale_while_revalidate, negative, failures, .. } = *self;
-        HostCacheShape { mode, stale_if_error, stale_while_revalidate, negative, failures }
+        HostCacheShape {
+            mode: self.mode,
+            stale_if_error: self.stale_if_error,
+            stale_while_revalidate: self.stale_while_revalidate,
+            negative: self.negative,
+            failures: self.failures,
+        }
     }
 }
 
@@ -133,6 +168,24 @@ impl From<SetCookieShape> for SetCookie {
         match shape {
             SetCookieShape::Decline => Self::Decline,
             SetCookieShape::Store => Self::Store,
+        }
+    }
+}
+
+impl From<StorageShape> for CacheStorage {
+    fn from(shape: StorageShape) -> Self {
+        match shape {
+            StorageShape::Memory => Self::Memory,
+            StorageShape::Disk => Self::Disk,
+        }
+    }
+}
+
+impl From<PartitionsShape> for PartitionRules {
+    fn from(shape: PartitionsShape) -> Self {
+        match shape {
+            PartitionsShape::SharedRules => Self::Shared,
+            PartitionsShape::PrivateRules => Self::Private,
         }
     }
 }

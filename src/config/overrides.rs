@@ -32,6 +32,15 @@ pub struct HostOverrides {
     cache: Option<CacheKind>,
     stale_if_error: Option<Duration>,
     stale_while_revalidate: Option<Duration>,
+    negative: Option<Duration>,
+    failures: Option<FailureMemory>,
+}
+
+/// What is said of the memory of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FailureMemory {
+    Off,
+    On(Duration),
 }
 
 /// What is said of hedging.
@@ -126,17 +135,35 @@ impl HostOverrides {
         self
     }
 
+    /// Sets how long an answer that says that there is nothing is fresh for if it does not say; zero
+    /// stores none of those.
+    pub fn negative(mut self, time: Duration) -> Self {
+        self.negative = Some(time);
+        self
+    }
+
+    /// Sets for how long a failure is told again without asking; `None` remembers none.
+    pub fn failures(mut self, time: impl Into<Option<Duration>>) -> Self {
+        self.failures = Some(time.into().map_or(FailureMemory::Off, FailureMemory::On));
+        self
+    }
+
     pub(super) fn apply_cache(&self, cache: &mut CacheSettings) {
         put(&mut cache.mode, self.cache);
         put(&mut cache.stale_if_error, self.stale_if_error);
         put(&mut cache.stale_while_revalidate, self.stale_while_revalidate);
+        put(&mut cache.negative, self.negative);
+        cache.failures = match self.failures {
+            None => cache.failures,
+            Some(FailureMemory::Off) => None,
+            Some(FailureMemory::On(time)) => Some(time),
+        };
     }
 
     /// Whether anything is said of the cache.
     pub(super) fn says_something_of_cache(&self) -> bool {
-        self.cache.is_some()
-            || self.stale_if_error.is_some()
-            || self.stale_while_revalidate.is_some()
+        let times = [self.stale_if_error, self.stale_while_revalidate, self.negative];
+        self.cache.is_some() || self.failures.is_some() || times.iter().any(Option::is_some)
     }
 
     /// Changes what is mentioned, and what must give way to it.

@@ -11,6 +11,7 @@ use spillgate_core::chaos::Dose;
 use url::Url;
 
 use crate::cache::key::Identity;
+use crate::cache::regime::PartitionRules;
 
 /// What the client does with each call before and after the machines decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,11 @@ pub enum Coalesce {
 pub struct CacheSettings {
     /// Who shares it.
     pub mode: CacheKind,
-    /// The most bytes that are stored in memory; only what it is when the client is built counts.
+    /// Where answers are kept.
+    pub store: CacheStorage,
+    /// The file of a store on disk.
+    pub path: Option<PathBuf>,
+    /// The most bytes that are stored.
     pub max_bytes: u64,
     /// How long an expired answer may stand in for an error if the answer does not say.
     pub stale_if_error: Duration,
@@ -57,6 +62,18 @@ pub struct CacheSettings {
     pub set_cookie: SetCookie,
     /// How requests with credentials are kept apart.
     pub identity: Identity,
+    /// By which rules answers are stored inside the partition of one set of credentials.
+    pub partitions: PartitionRules,
+}
+
+/// Says where stored answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CacheStorage {
+    /// In memory: gone with the process.
+    #[default]
+    Memory,
+    /// In a file: still there after a restart. Needs the feature `cache-disk`.
+    Disk,
 }
 
 /// Says who shares a cache.
@@ -141,10 +158,28 @@ impl Default for CallDefaults {
     }
 }
 
+impl CacheSettings {
+    /// What of it cannot work, as the setting, the problem and what to do.
+    pub(crate) fn problem(&self) -> Option<(&'static str, &'static str, &'static str)> {
+        if self.store == CacheStorage::Memory {
+            return None;
+        }
+        if cfg!(not(feature = "cache-disk")) {
+            let hint = "build with the feature `cache-disk`, or write store = \"memory\"";
+            return Some(("cache.store", "this build has no store on disk", hint));
+        }
+        let hint = "write path = \"cache.spillgate\", or store = \"memory\"";
+        let homeless = self.path.is_none();
+        homeless.then_some(("cache.store", "a store on disk needs a path", hint))
+    }
+}
+
 impl Default for CacheSettings {
     fn default() -> Self {
         Self {
             mode: CacheKind::Shared,
+            store: CacheStorage::Memory,
+            path: None,
             max_bytes: 64 * 1024 * 1024,
             stale_if_error: Duration::from_secs(3_600),
             stale_while_revalidate: Duration::ZERO,
@@ -153,6 +188,7 @@ impl Default for CacheSettings {
             targeted: Vec::new(),
             set_cookie: SetCookie::Decline,
             identity: Identity::ByCredentials,
+            partitions: PartitionRules::Shared,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The body of an answer on its way to a client.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -10,13 +11,14 @@ use spillgate_actors::body::BodyReader;
 use spillgate_actors::error::Error;
 
 use crate::sidecar::stream::SharedReader;
+use crate::sidecar::trailers::Behind;
 
 /// Where the bytes come from.
 pub(super) enum OutBody {
     /// They are here.
     Whole(Bytes),
-    /// From the upstream, for this client alone.
-    Own(BodyReader),
+    /// From the upstream, for this client alone, with what comes behind it.
+    Own(BodyReader, Arc<Behind>),
     /// From an answer that others read, too.
     Shared(SharedReader),
 }
@@ -32,7 +34,12 @@ impl Body for OutBody {
         let chunk = match &mut *self {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Self::Own(reader) => Pin::new(reader).poll_next(cx),
+            Self::Own(reader, behind) => match ready!(Pin::new(reader).poll_next(cx)) {
+                None => {
+                    return Poll::Ready(behind.take().map(|fields| Ok(Frame::trailers(fields))));
+                }
+                chunk => Poll::Ready(chunk),
+            },
             Self::Shared(reader) => Pin::new(reader).poll_next(cx),
         };
         chunk.map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
@@ -45,7 +52,7 @@ impl Body for OutBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Own(_) | Self::Shared(_) => SizeHint::default(),
+            Self::Own(..) | Self::Shared(_) => SizeHint::default(),
         }
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::StreamExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
-use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::advice::ErrorKind;
@@ -14,39 +13,45 @@ use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
-use spillgate_actors::transport::{Interim, TransportError};
+use spillgate_actors::transport::Interim;
 use tokio::sync::watch;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
 use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
-use crate::sidecar::hygiene::Pseudonym;
-use crate::sidecar::manner::{Manner, Repeats};
+use crate::sidecar::hygiene::{Flaw, Pseudonym};
+use crate::sidecar::manner::Manner;
+use crate::sidecar::refusal::{late, lost};
 use crate::sidecar::response::{of_own, of_served, of_shared};
-use crate::sidecar::rulebook::Rulebook;
 use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::target::{Duty, Target};
+use crate::sidecar::terms::{Terms, stand_in};
+use crate::sidecar::tunnel::{Passage, Standing, Tunnels};
 use crate::sidecar::upload::Upload;
-use crate::sidecar::{hygiene, refusal};
+use crate::sidecar::{hygiene, refusal, target, tunnel};
 
 /// What all exchanges share.
 pub(super) struct Exchanges {
     client: Client,
     cache: Arc<Cache>,
-    rules: Rulebook,
+    terms: Terms,
     flights: Flights,
     name: Pseudonym,
-    pub(super) tallies: Tallies,
+    pub(super) tunnels: Tunnels,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 impl Exchanges {
-    pub(super) fn new(client: Client, cache: Arc<Cache>, rules: Rulebook) -> Self {
+    pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
-        Self { client, cache, rules, flights, name, tallies: Tallies::default() }
+        let terms = Terms::of(&client, &cache);
+        let tallies: Arc<Tallies> = Arc::default();
+        let tunnels = Tunnels::new(client.clone(), tallies.clone());
+        Self { client, cache, terms, flights, name, tunnels, tallies }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -60,25 +65,37 @@ impl Exchanges {
     /// Answers a request, whatever happens.
     pub(super) async fn answer(
         self: &Arc<Self>,
-        (upstream, repeats): (&Url, Repeats),
+        duty: &Duty,
         request: Request<Upload>,
         interim: Option<Interim>,
+        standing: &Standing,
     ) -> Response<OutBody> {
         self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
-        let mut response = if let Some(flaw) = hygiene::flaw(&parts, &self.name) {
-            refusal::of_flaw(flaw)
-        } else {
-            let manner = Manner::take(&mut parts.headers, repeats, interim);
-            hygiene::prepare(&mut parts.headers);
-            self.name.append_via(&mut parts.headers, parts.version);
-            let url = hygiene::target(upstream, &parts.uri);
-            let (method, headers) = (parts.method, parts.headers);
-            let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
-            self.respond(ask, body, manner).await
+        let passage = Passage::wished(&mut parts, &body);
+        let switch = passage.as_ref().and_then(Passage::protocol);
+        let mut response = match hygiene::flaw(&parts, &self.name)
+            .map_or_else(|| target::of(&duty.role, &parts), Err)
+        {
+            Err(flaw) => refusal::of_flaw(flaw),
+            Ok(Target::Tunnel(_)) if passage.is_none() => refusal::of_flaw(Flaw::Tunnel),
+            Ok(Target::Answer(url) | Target::Tunnel(url)) => {
+                let manner = Manner::take(&mut parts.headers, duty.repeats, interim);
+                hygiene::prepare(&mut parts.headers);
+                self.name.append_via(&mut parts.headers, parts.version);
+                let (method, headers) = (parts.method, parts.headers);
+                let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
+                match passage {
+                    Some(passage) => {
+                        self.tunnels.open(ask, passage, &manner, (duty.tunnels, standing)).await
+                    }
+                    None => self.respond(ask, body, manner).await,
+                }
+            }
         };
         let closes = response.headers().contains_key(CONNECTION);
         hygiene::strip(response.headers_mut());
+        tunnel::keep_switch(&mut response, switch);
         self.name.append_via(response.headers_mut(), Version::HTTP_11);
         if closes && parts.version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -92,7 +109,7 @@ impl Exchanges {
         body: Upload,
         manner: Manner,
     ) -> Response<OutBody> {
-        match self.rules.look(&self.cache, &self.client, ask) {
+        match self.terms.look(&self.cache, ask) {
             Look::Serve(served) => {
                 self.tallies.hits.fetch_add(1, Relaxed);
                 of_served(*served)
@@ -115,13 +132,16 @@ impl Exchanges {
     ) -> Response<OutBody> {
         let credentials = pending.ask().headers.contains_key(http::header::AUTHORIZATION);
         if !pending.may_store() || credentials || !body.is_end_stream() {
-            return self.alone(pending, in_body(body), manner).await;
+            return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
         let Some(seat) = self.flights.join(&place) else {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
+        // For a client that does not wait until the end.
+        let stale = || stand_in(&self.cache, &pending, &late());
+        let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
         let spare = if let Some(landing) = seat.first {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
@@ -137,7 +157,9 @@ impl Exchanges {
         };
         let waits = self.tallies.waits();
         let Some(landing) = manner.in_time(seat.flight.landed()).await else {
-            return refusal::of_error(&late());
+            let refused = || refusal::of_error(&late());
+            let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
+            return stale.map_or_else(refused, serve);
         };
         drop(waits);
         self.land(landing, (first, &seat.flight, &ask), spare, manner).await
@@ -152,7 +174,7 @@ impl Exchanges {
         manner: Manner,
     ) -> Response<OutBody> {
         match landing {
-            Some(Landing::Shared(shared)) => {
+            Some(Landing::Shared(shared)) if first || !shared.is_for_one() => {
                 if let Some(response) = of_shared(&shared, ask, first) {
                     return response;
                 }
@@ -166,18 +188,19 @@ impl Exchanges {
                 return of_served(replacement.serve(&ask.method, &ask.headers));
             }
             Some(Landing::Failed(error)) => {
-                let stale = spare.as_ref().and_then(|pending| self.cache.instead(pending));
+                let stale = spare.as_ref();
+                let stale = stale.and_then(|pending| stand_in(&self.cache, pending, &error));
                 return stale.map_or_else(
                     || refusal::of_error(&error),
                     |stale| of_served(stale.serve(&ask.method, &ask.headers)),
                 );
             }
             Some(Landing::Released) if first => {
-                if let Some(Own { response, cache_status }) = flight.take_own() {
-                    return of_own(response, cache_status);
+                if let Some(own) = flight.take_own() {
+                    return of_own(own);
                 }
             }
-            Some(Landing::Replaced(_) | Landing::Released) | None => {}
+            Some(Landing::Shared(_) | Landing::Replaced(_) | Landing::Released) | None => {}
         }
         match spare {
             Some(pending) => self.alone(pending, Body::Empty, manner).await,
@@ -203,7 +226,8 @@ impl Exchanges {
                     None if is_failure(response.status()) => {}
                     None => {
                         self.flights.keep_apart(place);
-                        flight.leave_own(Own { response, cache_status });
+                        let behind = manner.behind();
+                        flight.leave_own(Own { response, cache_status, behind });
                         return Landing::Released;
                     }
                 }
@@ -265,7 +289,10 @@ impl Exchanges {
                 of_served(replacement.serve_asker(&ask.method, &ask.headers))
             }
             Asked::Failed(error) => refusal::of_error(&error),
-            Asked::Came(response, None) => of_own(response, pending.cache_status()),
+            Asked::Came(response, None) => {
+                let (cache_status, behind) = (pending.cache_status(), manner.behind());
+                of_own(Own { response, cache_status, behind })
+            }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
                 let shared = self.share(Some(kept), response, pending.cache_status(), None);
@@ -305,7 +332,8 @@ impl Exchanges {
         let response = match self.client.stream(manner.apply(fetch).no_coalesce()).await {
             Ok(response) => response,
             Err(error) => {
-                let stale = self.cache.instead(pending);
+                self.cache.note_failure(pending, &error);
+                let stale = stand_in(&self.cache, pending, &error);
                 return Some(stale.map_or_else(|| Asked::Failed(error), Asked::Replaced));
             }
         };
@@ -361,25 +389,4 @@ enum Asked {
     Came(StreamingResponse, Option<Box<Kept>>),
     Replaced(Replacement),
     Failed(Error),
-}
-
-fn late() -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, "the answer took longer than the client waits")
-}
-
-fn lost() -> Error {
-    Error::new(
-        ErrorKind::HttpProtocolError,
-        "the upstream answered about something that was not asked",
-    )
-}
-
-fn in_body(body: Upload) -> Body {
-    if body.is_end_stream() {
-        return Body::Empty;
-    }
-    let chunks = body.into_data_stream().map(|chunk| {
-        chunk.map_err(|cause| TransportError::sent(ErrorKind::RequestBody).caused_by(cause))
-    });
-    Body::Stream(Box::pin(chunks))
 }

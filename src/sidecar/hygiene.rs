@@ -1,12 +1,11 @@
 //! What passes from one hop to the next, and what does not (RFC 9110 section 7.6).
 
+use http::Version;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
 };
 use http::request::Parts;
-use http::{Method, Uri, Version};
 use spillgate_actors::core::cache::updating::is_hop_by_hop;
-use url::Url;
 
 /// Removes what concerns one hop alone, and what `Connection` names as such.
 pub(super) fn strip(headers: &mut HeaderMap) {
@@ -20,8 +19,12 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    let hop: Vec<HeaderName> =
-        headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned().collect();
+    // The trailers are passed on, so what announces them is, too.
+    let hop: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name.as_str()) && **name != TRAILER)
+        .cloned()
+        .collect();
     for name in hop {
         headers.remove(name);
     }
@@ -29,10 +32,21 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 
 /// Makes the head of a request ready for the next hop.
 pub(super) fn prepare(headers: &mut HeaderMap) {
+    let trailers = headers.get_all(TE).iter().any(|line| has(line, "trailers"));
     strip(headers);
-    for name in [HOST, TE, TRAILER, HeaderName::from_static("expect")] {
+    // An expectation is met when the upstream takes the body, which lets the engine say so.
+    for name in [HOST, EXPECT] {
         headers.remove(name);
     }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Whether a list names something.
+fn has(line: &HeaderValue, wanted: &str) -> bool {
+    let mut parts = line.to_str().unwrap_or_default().split(',');
+    parts.any(|part| part.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// Why a request goes no further.
@@ -42,8 +56,16 @@ pub(super) enum Flaw {
     Framing,
     /// It names no host, or two.
     Host,
-    /// It asks for a tunnel.
+    /// What came behind it can be neither a request nor wait for a tunnel.
+    Early,
+    /// It asks for a tunnel where there are none.
     Tunnel,
+    /// It does not say which host it is for.
+    Origin,
+    /// What it is for is no address that can be asked.
+    Target,
+    /// It is for a host that may not be reached from here.
+    Denied,
     /// It came this way before.
     Loop,
 }
@@ -60,32 +82,37 @@ pub(super) fn flaw(parts: &Parts, name: &Pseudonym) -> Option<Flaw> {
     if hosts > 1 || hosts == 0 && parts.version == Version::HTTP_11 {
         return Some(Flaw::Host);
     }
-    if parts.method == Method::CONNECT {
-        return Some(Flaw::Tunnel);
-    }
     name.is_in(headers).then_some(Flaw::Loop)
 }
 
 /// What this proxy calls itself, so that it knows its own requests again.
-pub(super) struct Pseudonym(String);
+pub(super) struct Pseudonym {
+    name: String,
+    /// What `Via` says of a message of each version: HTTP/1.0, HTTP/1.1 and HTTP/2.
+    via: [Option<HeaderValue>; 3],
+}
 
 impl Pseudonym {
     /// A name of its own for each process.
     pub(super) fn fresh() -> Self {
         // Without chance the name is the kind's, and a chain of two counts as a loop.
         let chance = getrandom::u32().unwrap_or_default();
-        Self(format!("spillgate-{chance:08x}"))
+        let name = format!("spillgate-{chance:08x}");
+        let via = ["1.0", "1.1", "2"]
+            .map(|protocol| HeaderValue::try_from(format!("{protocol} {name}")).ok());
+        Self { name, via }
     }
 
     /// Says that a message came this way.
     pub(super) fn append_via(&self, headers: &mut HeaderMap, version: Version) {
-        let protocol = match version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
+        let [via_10, via_11, via_2] = &self.via;
+        let via = match version {
+            Version::HTTP_10 => via_10,
+            Version::HTTP_2 => via_2,
+            _ => via_11,
         };
-        if let Ok(value) = HeaderValue::try_from(format!("{protocol} {}", self.0)) {
-            headers.append(VIA, value);
+        if let Some(via) = via {
+            headers.append(VIA, via.clone());
         }
     }
 
@@ -93,15 +120,6 @@ impl Pseudonym {
         let lines = headers.get_all(VIA).into_iter().filter_map(|line| line.to_str().ok());
         lines
             .flat_map(|line| line.split(','))
-            .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.0))
+            .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.name))
     }
-}
-
-/// Where a request of a reverse listener goes.
-pub(super) fn target(upstream: &Url, uri: &Uri) -> Url {
-    let mut url = upstream.clone();
-    let prefix = upstream.path().trim_end_matches('/');
-    url.set_path(&format!("{prefix}{}", uri.path()));
-    url.set_query(uri.query());
-    url
 }

@@ -80,6 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Inbound<T> {
         }
         let came = into.filled().get(before..).unwrap_or_default();
         let Err(flaw) = self.framing.read(came) else { return };
+        self.opaque.end();
         into.set_filled(before + flaw.at);
         self.ended = true;
         if !flaw.in_body {
@@ -242,3 +243,64 @@ const TOO_LATE: &[u8] =
 /// How long the rest of what a client sends is read after its last answer.
 const LINGER: Duration = Duration::from_secs(2);
 const UNWANTED: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    fn inbound() -> (DuplexStream, Inbound<DuplexStream>, Opaque) {
+        let (client, inner) = duplex(1024);
+        let (opaque, presence) = (Opaque::default(), Presence::default());
+        (client, Inbound::new(inner, (opaque.clone(), presence), Bounds::default()), opaque)
+    }
+
+    /// What the engine reads of some bytes, so many at a time.
+    async fn seen(bytes: &[u8], at_once: usize) -> Vec<u8> {
+        let (mut client, mut inbound, _) = inbound();
+        client.write_all(bytes).await.unwrap();
+        client.shutdown().await.unwrap();
+        let (mut seen, mut buffer) = (Vec::new(), vec![0; at_once]);
+        loop {
+            let count = inbound.read(&mut buffer).await.unwrap();
+            if count == 0 {
+                return seen;
+            }
+            seen.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    #[tokio::test]
+    async fn engine_sees_all_up_to_a_flaw_and_what_it_must_refuse_however_it_reads() {
+        let fine = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+        let chunked = b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n".as_slice();
+        for (bytes, expected) in [
+            (fine.to_vec(), fine.to_vec()),
+            ([fine, b"G\nX"].concat(), [fine, b"G", REFUSED].concat()),
+            ([fine, b"\nX"].concat(), [fine, REFUSED].concat()),
+            ([chunked, b"x\nX"].concat(), [chunked, b"x"].concat()),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\0".to_vec(),
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\n\0".to_vec(),
+            ),
+        ] {
+            for at_once in [1, 2, 3, 1_000] {
+                let seen = seen(&bytes, at_once).await;
+                assert_eq!(seen, expected, "{}", String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_checked_once_it_is_opaque() {
+        let (mut client, mut inbound, opaque) = inbound();
+        let mut buffer = [0; 64];
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(inbound.read(&mut buffer).await.unwrap(), 18);
+        opaque.set();
+        client.write_all(b"\x81\n\0").await.unwrap();
+        assert_eq!(inbound.read(&mut buffer).await.unwrap(), 3);
+        assert_eq!(&buffer[..3], b"\x81\n\0");
+    }
+}

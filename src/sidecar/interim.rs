@@ -129,7 +129,11 @@ impl<T: Read + Write + Unpin> Read for InterimIo<T> {
             // A full pipe wakes the task when it drains.
             let _ = self.poll_interims(cx)?;
         }
-        self.interims.state().waker = Some(cx.waker().clone());
+        let mut state = self.interims.state();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        drop(state);
         Pin::new(&mut self.inner).poll_read(cx, into)
     }
 }

@@ -1,12 +1,17 @@
 //! How a client wants its request treated, beside what the cache understands of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
 use http::header::HeaderMap;
 use spillgate_actors::core::call::Priority;
 use spillgate_actors::fetch::Fetch;
+use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::Interim;
+
+use crate::sidecar::trailers::Behind;
+use crate::sidecar::upload::Upload;
 
 /// Which requests are sent again after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +32,7 @@ pub(super) struct Manner {
     priority: Priority,
     deadline: Option<Duration>,
     interim: Option<Interim>,
+    behind: Arc<Behind>,
 }
 
 impl Manner {
@@ -46,7 +52,7 @@ impl Manner {
             Some(5..) => Priority::Background,
             Some(_) | None => Priority::Normal,
         };
-        Self { repeats, keyed, priority, deadline, interim }
+        Self { repeats, keyed, priority, deadline, interim, behind: Arc::default() }
     }
 
     /// The same for a request that many wait for.
@@ -56,7 +62,23 @@ impl Manner {
 
     /// The same for a refresh that nobody waits for.
     pub(super) fn for_refresh(self) -> Self {
-        Self { deadline: None, interim: None, priority: Priority::Background, ..self }
+        let behind = Arc::default();
+        Self { deadline: None, interim: None, priority: Priority::Background, behind, ..self }
+    }
+
+    /// What comes behind the bodies of the request and of its own answer.
+    pub(super) fn behind(&self) -> Arc<Behind> {
+        self.behind.clone()
+    }
+
+    /// The body for the upstream's request.
+    pub(super) fn body(&self, upload: Upload) -> Body {
+        upload.pass_on(self.behind())
+    }
+
+    /// Whether the client says how long it waits.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.deadline.is_some()
     }
 
     /// Waits as long as the client does; `None` if it took longer.
@@ -69,7 +91,7 @@ impl Manner {
 
     /// Tells the upstream's request.
     pub(super) fn apply(&self, fetch: Fetch) -> Fetch {
-        let fetch = fetch.priority(self.priority);
+        let fetch = fetch.priority(self.priority).trailers(self.behind());
         let fetch = match self.deadline {
             Some(deadline) => fetch.deadline(deadline),
             None => fetch,

@@ -1,11 +1,12 @@
 //! What a client is given: from the store, from an answer of its own, or from one that others read,
 //! too.
 
+use std::fmt::Write as _;
+
 use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRANSFER_ENCODING,
+    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
 };
 use http::{Method, Response, StatusCode};
-use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::cache::conditions::{Condition, evaluate};
 use spillgate_actors::core::cache::status::CacheStatus;
 
@@ -13,7 +14,7 @@ use crate::cache::ask::Ask;
 use crate::cache::page::Lines;
 use crate::cache::served::Served;
 use crate::sidecar::body::OutBody;
-use crate::sidecar::share::Shared;
+use crate::sidecar::share::{Own, Shared};
 
 /// An answer from the store.
 pub(super) fn of_served(served: Served) -> Response<OutBody> {
@@ -26,13 +27,14 @@ pub(super) fn of_served(served: Served) -> Response<OutBody> {
 }
 
 /// An answer for the one who asked.
-pub(super) fn of_own(upstream: StreamingResponse, cache_status: CacheStatus) -> Response<OutBody> {
+pub(super) fn of_own(own: Own) -> Response<OutBody> {
+    let Own { response: upstream, cache_status, behind } = own;
     let (status, headers) = (upstream.status(), upstream.headers().clone());
     let bodiless = headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
     let body = if bodiless {
         OutBody::Whole(bytes::Bytes::new())
     } else {
-        OutBody::Own(upstream.into_body())
+        OutBody::Own(upstream.into_body(), behind)
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -50,6 +52,7 @@ pub(super) fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Respo
         // A cookie is for the one who asked.
         headers.remove(SET_COOKIE);
     }
+    headers.remove(TRAILER);
     let mut response = Response::new(OutBody::Shared(reader));
     *response.status_mut() = shared.status;
     if ask.method == Method::GET && shared.status == StatusCode::OK {
@@ -80,10 +83,14 @@ fn not_modified(headers: &HeaderMap, ask: &Ask) -> Option<Response<OutBody>> {
 }
 
 fn tell(response: &mut Response<OutBody>, cache_status: CacheStatus) {
+    // Long enough for what is said of most answers, so that it is written where it stays.
+    let mut text = String::with_capacity(64);
+    // A `String` takes everything.
+    let _ = write!(text, "{cache_status}");
     // Counted where the answer leaves.
     response.extensions_mut().insert(cache_status);
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::try_from(cache_status.to_string()) {
+    if let Ok(value) = HeaderValue::try_from(text) {
         headers.append(HeaderName::from_static("cache-status"), value);
     }
 }

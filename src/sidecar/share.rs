@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::cache::fate::{Kept, Replacement};
 use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::trailers::Behind;
 
 /// What requests have in common that may wait for the same answer.
 pub(super) type Place = (([u8; 32], Option<[u8; 32]>), Vec<u8>);
@@ -57,6 +58,8 @@ pub(super) struct Flight {
 pub(super) struct Own {
     pub(super) response: StreamingResponse,
     pub(super) cache_status: CacheStatus,
+    /// What comes behind its body.
+    pub(super) behind: Arc<Behind>,
 }
 
 /// A seat in a flight.
@@ -138,6 +141,11 @@ impl Shared {
     pub(super) fn join(&self, request: &HeaderMap) -> Option<SharedReader> {
         let suits = self.kept.as_ref().is_none_or(|kept| kept.is_for(request));
         if suits { self.body.join() } else { None }
+    }
+
+    /// Whether nobody else may have it while it comes.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_for_one())
     }
 
     /// The whole body, if it has come.

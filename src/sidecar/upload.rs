@@ -7,15 +7,21 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use spillgate_actors::core::advice::ErrorKind;
 use spillgate_actors::core::wire::patience::{Patience, Terms};
+use spillgate_actors::request_body::Body as RequestBody;
+use spillgate_actors::transport::TransportError;
 use tokio::time::Instant;
 
 use crate::sidecar::alarm::Alarm;
+use crate::sidecar::trailers::Behind;
 
 /// The body of a client's request.
 pub(super) struct Upload {
@@ -39,11 +45,50 @@ impl Upload {
         Self { incoming, patience: Patience::new(terms), late: Alarm::default() }
     }
 
+    /// The same for the upstream's request.
+    pub(super) fn pass_on(self, behind: Arc<Behind>) -> RequestBody {
+        if self.is_end_stream() {
+            return RequestBody::Empty;
+        }
+        RequestBody::Stream(Box::pin(Pieces { upload: self, behind }))
+    }
+
     /// Waits for more of it, until there has been too little.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let until = self.patience.wait(Instant::now().into_std()).into();
         self.late.set(until);
         self.late.poll(cx)
+    }
+}
+
+/// Its bytes alone; what comes behind them is left where the upstream's side finds it.
+struct Pieces {
+    upload: Upload,
+    behind: Arc<Behind>,
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let frame = match ready!(Pin::new(&mut self.upload).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(cause)) => {
+                    let failure = TransportError::sent(ErrorKind::RequestBody).caused_by(cause);
+                    return Poll::Ready(Some(Err(failure)));
+                }
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                Err(other) => {
+                    if let Ok(fields) = other.into_trailers() {
+                        self.behind.leave(fields);
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::Body;
 use spillgate_actors::phases::{Mark, PhaseMarks};
-use spillgate_actors::transport::TransportError;
+use spillgate_actors::transport::{Trailers, TransportError};
 
 use super::errors;
 
@@ -18,13 +18,21 @@ pub(super) struct RawBody<B> {
     body: B,
     announced: Option<u64>,
     received: u64,
+    trailers: Option<Arc<dyn Trailers>>,
 }
 
 impl<B: Body> RawBody<B> {
     /// Wraps a body; its announced length is the connection's, not a header's.
     pub(super) fn new(body: B) -> Self {
         let announced = body.size_hint().exact();
-        Self { body, announced, received: 0 }
+        Self { body, announced, received: 0, trailers: None }
+    }
+
+    /// The same, telling what comes behind it.
+    #[cfg(feature = "sidecar")]
+    pub(super) fn with_trailers(mut self, trailers: Option<Arc<dyn Trailers>>) -> Self {
+        self.trailers = trailers;
+        self
     }
 
     /// Whether it is known that no byte will come.
@@ -51,13 +59,20 @@ where
                         is_short,
                     ))));
                 }
-                Some(Ok(frame)) => {
-                    // Trailers carry nothing that a caller is offered.
-                    if let Ok(data) = frame.into_data() {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
                         self.received = self.received.saturating_add(data.len() as u64);
                         return Poll::Ready(Some(Ok(data)));
                     }
-                }
+                    // Trailers carry nothing that most callers are offered.
+                    Err(frame) => {
+                        if let (Some(trailers), Ok(fields)) =
+                            (&self.trailers, frame.into_trailers())
+                        {
+                            trailers.of_answer(Some(fields));
+                        }
+                    }
+                },
             }
         }
     }

@@ -14,13 +14,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use spillgate_actors::phases::{Mark, PhaseMarks};
-use spillgate_actors::transport::{BodyStream, OutboundBody, TransportError};
+use spillgate_actors::transport::{BodyStream, OutboundBody, Trailers, TransportError};
 use spillgate_core::advice::ErrorKind;
 
 /// A request's body that notes when it is first asked for and when its last byte is taken.
 pub(super) struct NotingBody {
     rest: Rest,
     marks: Arc<PhaseMarks>,
+    trailers: Option<Arc<dyn Trailers>>,
 }
 
 enum Rest {
@@ -39,7 +40,14 @@ impl NotingBody {
             OutboundBody::Bytes(bytes) => Rest::Whole(bytes),
             OutboundBody::Stream(pieces) => Rest::Pieces(Mutex::new(pieces)),
         };
-        Self { rest, marks }
+        Self { rest, marks, trailers: None }
+    }
+
+    /// The same, with what goes behind it.
+    #[cfg(feature = "sidecar")]
+    pub(super) fn with_trailers(mut self, trailers: Option<Arc<dyn Trailers>>) -> Self {
+        self.trailers = trailers;
+        self
     }
 }
 
@@ -61,7 +69,9 @@ impl Body for NotingBody {
                 if let Some(Ok(piece)) = piece {
                     return Poll::Ready(Some(Ok(Frame::data(piece))));
                 }
-                piece.map(|piece| piece.map(Frame::data).map_err(OutboundFailure))
+                let behind = || self.trailers.take()?.of_request().map(Frame::trailers).map(Ok);
+                let failed = |piece: Result<_, _>| piece.map(Frame::data).map_err(OutboundFailure);
+                piece.map(failed).or_else(behind)
             }
         };
         self.rest = Rest::Nothing;

@@ -1,5 +1,9 @@
 //! The cache in front of the actors: what costs no upstream call, and what is never shared.
 
+mod failures;
+mod sharing;
+mod storage;
+
 use std::sync::mpsc;
 
 use spillgate::actors::Invalidate;
@@ -380,12 +384,12 @@ async fn what_the_cache_does_is_counted() {
     assert_eq!(tally.bytes, client.cache().size().bytes);
 }
 
-async fn get(client: &Client, url: &str) -> Response {
+pub(crate) async fn get(client: &Client, url: &str) -> Response {
     client.get(url).send().await.unwrap()
 }
 
 /// A path whose answers carry these headers.
-fn with_headers(drill: &Drill, path: &str, lines: &[&str]) -> String {
+pub(crate) fn with_headers(drill: &Drill, path: &str, lines: &[&str]) -> String {
     let mut url = url::Url::parse(&drill.url(path)).unwrap();
     for line in lines {
         url.query_pairs_mut().append_pair("header", line);

@@ -198,7 +198,9 @@ fn every_setting_of_a_call_is_explained() {
                 retry = { preset = \"aws-standard\" }\n[host.breaker]\nkind = \"hybrid\"\n\
                 window_calls = 50\nslow_call = \"2s\"\nslow_counted = \"in-flight\"\n\
                 half_open = \"wait\"\nmode = \"shadow\"\nramp = \"0s\"\n\
-                ignore = [503, \"cancelled\"]\n";
+                ignore = [503, \"cancelled\"]\n\
+                [host.cache]\nnegative = \"0s\"\nfailures = \"2s\"\n\
+                [defaults.cache]\npartitions = \"private-rules\"\n";
     std::fs::write(&path, text).unwrap();
     let output = run(&["check-config", path.to_str().unwrap(), "--explain", "https://a.example/"]);
     assert_eq!(output.status.code(), Some(0), "{}", talk(&output));
@@ -219,6 +221,12 @@ fn every_setting_of_a_call_is_explained() {
         "limits.adaptive        aimd, down to 1",
         "limits.rate            5 a second, 1 at once",
         "limits.quota           obey",
+        "cache.mode             shared",
+        "cache.store            memory, up to 67108864 bytes",
+        "cache.stale_if_error   1h unless it says",
+        "cache.negative         only if the answer says",
+        "cache.failures         remembered for 2s, and up to half of it more",
+        "cache.identity         credentials, private-rules",
     ] {
         assert!(shown.contains(row), "expected `{row}` in\n{shown}");
     }

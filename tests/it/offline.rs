@@ -75,16 +75,16 @@ fn everywhere(client: &Client, drill: &Drill) -> Vec<Call> {
 }
 
 /// Reqwest's transport behind a switch.
-struct Network {
+pub(crate) struct Network {
     beyond: ReqwestTransport,
-    is_up: AtomicBool,
+    pub(crate) is_up: AtomicBool,
     hangs: AtomicBool,
     tried: AtomicUsize,
     hanging: AtomicUsize,
 }
 
 impl Network {
-    fn without() -> Arc<Self> {
+    pub(crate) fn without() -> Arc<Self> {
         Arc::new(Self {
             beyond: ReqwestTransport::new(&TransportOptions::default()).unwrap(),
             is_up: AtomicBool::new(false),

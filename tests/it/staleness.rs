@@ -1,14 +1,18 @@
 //! Stale answers: while they are renewed, in the place of errors, and as views.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use spillgate::testing::Drill;
 use spillgate::{
-    BreakerState, CacheMode, Client, ErrorKind, Freshness, HostOverrides, Priority, Response,
+    BreakerOptions, BreakerState, BudgetOptions, CacheMode, Client, Config, ErrorKind, Freshness,
+    HostOverrides, Priority, Response,
 };
 
 use crate::bench::{answer, at_rest, client, drill, eventually, hits, scope_of, spawn};
+use crate::caching::with_headers;
+use crate::offline::Network;
 
 #[tokio::test]
 async fn stale_answer_is_served_while_one_renewal_runs() {
@@ -224,6 +228,159 @@ async fn watch_keeps_the_stale_view_when_renewing_fails() {
     assert_eq!(views.error().unwrap().kind(), ErrorKind::ConnectionTerminated);
     let mut nothing = client.get(drill.url("/close")).watch();
     assert!(nothing.next().await.is_none() && nothing.error().is_some());
+}
+
+#[tokio::test]
+async fn half_open_breaker_is_covered_while_its_probe_runs() {
+    let options = BreakerOptions {
+        reset_timeout: Duration::from_millis(1),
+        ..BreakerOptions::consecutive(1)
+    };
+    let drill = drill();
+    let client =
+        client(|builder| builder.host("127.0.0.1", |host| host.attempts(1).breaker(options)));
+    let url = drill.url("/etag?v=1&max_age=0");
+    get(&client, &url).await;
+    get(&client, &drill.url("/status/503")).await;
+    let mut probes = Vec::new();
+    eventually("a probe runs", || {
+        probes.push(spawn(client.get(drill.url("/delay/60000?key=probe"))));
+        drill.hits_of("probe") == 1
+    })
+    .await;
+    assert_eq!(client.breakers().state(scope_of(&drill)), BreakerState::HalfOpen);
+    let stale = get(&client, &url).await;
+    let cache = stale.report().cache.unwrap();
+    assert_eq!((cache.hit, cache.instead_of), (true, Some(ErrorKind::CircuitOpen)));
+    assert_eq!(drill.hits(), 3, "the probe is the only one");
+    probes.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn time_that_is_too_short_to_be_of_use_is_covered() {
+    let drill = drill();
+    let client = client(|builder| builder.host("127.0.0.1", |host| host.concurrency(1)));
+    let url = drill.url("/etag?v=1&max_age=0");
+    get(&client, &url).await;
+    let held = spawn(client.get(drill.url("/delay/60000")));
+    hits(&drill, 2).await;
+    let hasty = client.get(&url).deadline(Duration::from_millis(100)).send().await.unwrap();
+    let cache = hasty.report().cache.unwrap();
+    assert_eq!((cache.hit, cache.instead_of), (true, Some(ErrorKind::DeadlineExceeded)));
+    assert!(hasty.headers().contains_key("age"));
+    assert_eq!(drill.hits(), 2);
+    held.abort();
+}
+
+#[tokio::test]
+async fn machine_without_network_is_covered() {
+    let (drill, network) = (drill(), Network::without());
+    network.is_up.store(true, Ordering::SeqCst);
+    let client = client(|builder| builder.transport(network.clone()));
+    let url = drill.url("/etag?v=1&max_age=0");
+    get(&client, &url).await;
+    network.is_up.store(false, Ordering::SeqCst);
+    let cache = get(&client, &url).await.report().cache.unwrap();
+    assert_eq!((cache.hit, cache.instead_of), (true, Some(ErrorKind::DeviceOffline)));
+    let other = client.get(drill.url("/ok")).send().await.unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::DeviceOffline);
+    assert_eq!(drill.hits(), 1);
+}
+
+#[tokio::test]
+async fn renewal_goes_past_no_open_breaker() {
+    let (drill, client) = (drill(), Client::standard());
+    let url = drill.url("/etag?v=1&max_age=0&swr=60");
+    get(&client, &url).await;
+    client.breakers().force_open(scope_of(&drill), None);
+    for _ in 0..5 {
+        let cache = get(&client, &url).await.report().cache.unwrap();
+        assert_eq!((cache.hit, cache.why), (true, "stale-while-revalidate"));
+    }
+    at_rest(&client).await;
+    assert_eq!(drill.hits(), 1);
+    client.breakers().reset(scope_of(&drill));
+    get(&client, &url).await;
+    hits(&drill, 2).await;
+}
+
+#[tokio::test]
+async fn renewal_waits_for_the_pace_that_the_server_asks_for() {
+    let (drill, client) = (drill(), once());
+    let url = drill.url("/etag?v=1&max_age=0&swr=60");
+    get(&client, &url).await;
+    get(&client, &drill.url("/status/503?retry_after=5")).await;
+    for _ in 0..3 {
+        assert!(get(&client, &url).await.report().cache.unwrap().hit);
+    }
+    eventually("the renewal is under way", || client.snapshot().calls == 1).await;
+    let hasty = client.get(drill.url("/ok")).deadline(Duration::from_millis(500));
+    assert_eq!(hasty.send().await.unwrap_err().kind(), ErrorKind::RateLimited);
+    let state = client.snapshot();
+    assert_eq!((drill.hits(), state.calls, state.running), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn renewals_share_the_one_budget_of_retries() {
+    let drill = scripted("/etag?v=1&max_age=0&swr=60", "/status/503");
+    let client = client(|builder| {
+        builder.defaults(|config| {
+            let retry = &mut config.defaults.retry;
+            retry.backoff.base = Duration::from_millis(1);
+            retry.budget = BudgetOptions { ratio: 0.0, initial: 2.0, cap: 10.0, ..retry.budget };
+        })
+    });
+    let url = drill.url("/scenario/x");
+    get(&client, &url).await;
+    for round in 1..=2 {
+        // Two retries are paid for, whoever asks; after these each renewal is one request.
+        eventually("it is renewed", || {
+            drop(spawn(client.get(&url)));
+            drill.hits() > round + 2
+        })
+        .await;
+        at_rest(&client).await;
+        assert_eq!(drill.hits(), 1 + round + 2, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn budgets_differ_by_route() {
+    let (drill, text) = (
+        drill(),
+        "[[host]]\nmatch = \"127.0.0.1\"\nretry = { max_attempts = 1 }\n\
+         cache = { stale_if_error = \"24h\" }\n\
+         [[host.route]]\nmatch = \"/etag\"\ncache = { stale_if_error = \"0s\" }\n\
+         [[host.route]]\nmatch = \"/news/{id}\"\ncache = { stale_if_error = \"0s\" }",
+    );
+    let config = Config::from_toml(text, "test").unwrap();
+    let client = client(|builder| builder.config(config));
+    let expired =
+        |path: &str| with_headers(&drill, path, &["cache-control:max-age=0", "etag:\"1\""]);
+    let (news, catalogue) = (drill.url("/etag?max_age=0"), expired("/ok"));
+    let named = || client.get(expired("/ok?key=named")).route("/news/{id}").send();
+    for url in [&news, &catalogue] {
+        get(&client, url).await;
+    }
+    named().await.unwrap();
+    client.breakers().force_open(scope_of(&drill), None);
+    assert!(client.get(&news).send().await.unwrap_err().is_circuit_open());
+    assert!(named().await.unwrap_err().is_circuit_open(), "the name that a call gives itself");
+    assert!(get(&client, &catalogue).await.report().cache.unwrap().stale);
+}
+
+#[tokio::test]
+async fn hosts_differ_in_what_is_missing_and_in_what_failed() {
+    let drill = drill();
+    let told = |host: HostOverrides| {
+        host.attempts(1).negative(Duration::ZERO).failures(Duration::from_secs(5))
+    };
+    let client = client(|builder| builder.host("127.0.0.1", told));
+    for (path, hit) in [("/status/404", false), ("/status/503", true)] {
+        get(&client, &drill.url(path)).await;
+        assert_eq!(get(&client, &drill.url(path)).await.report().cache.unwrap().hit, hit);
+    }
+    assert_eq!(drill.hits(), 3);
 }
 
 async fn get(client: &Client, url: &str) -> Response {

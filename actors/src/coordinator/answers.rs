@@ -73,7 +73,8 @@ impl Coordinator {
         let Some(outturn) = outturn else {
             return caller.refuse(Error::new(ErrorKind::Internal, "the answer was lost"), &record);
         };
-        let shared = caller.share(outturn, &record).map_err(|error| error.until(retry_at));
+        let mark = work.and_then(|work| work.order.mark.as_ref());
+        let shared = caller.share(outturn, mark, &record).map_err(|error| error.until(retry_at));
         caller.give(shared, &record);
     }
 

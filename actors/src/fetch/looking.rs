@@ -4,6 +4,7 @@ use http::{HeaderMap, Method};
 use spillgate_core::call::Priority;
 use url::Url;
 
+use crate::cache_use::CacheMark;
 use crate::fetch::{Fetch, next_ticket};
 use crate::request_body::Body;
 
@@ -53,8 +54,15 @@ impl Fetch {
             wishes: self.wishes.clone(),
             span: self.span.clone(),
             parent: self.parent,
-            interim: self.interim.clone(),
+            beside: self.beside.clone(),
+            mark: None,
         })
+    }
+
+    /// Leaves a mark on the flight that the call begins; who joins it finds the mark on its answer.
+    pub fn marked(mut self, mark: CacheMark) -> Self {
+        self.mark = Some(mark);
+        self
     }
 
     /// As nobody waits for it: behind all others, and by the time the plan gives it.

@@ -1,9 +1,11 @@
 //! How a caller wants its request repeated, shared, guarded, hedged and told of.
 
+use std::sync::Arc;
+
 use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse};
 
 use crate::fetch::{Fetch, RepeatWish, Sharing};
-use crate::transport::Interim;
+use crate::transport::{Handover, Interim, Trailers};
 
 impl Fetch {
     /// Allows this many retries, each an attempt beyond the first.
@@ -27,7 +29,22 @@ impl Fetch {
     /// Shows interim answers (1xx) of the upstream as they come, of every attempt; the standard
     /// transport cannot see them.
     pub fn on_interim(mut self, interim: Interim) -> Self {
-        self.interim = Some(interim);
+        self.beside.interim = Some(interim);
+        self
+    }
+
+    /// Hands the connection over once an attempt has made it a tunnel: with `CONNECT`, or a 101 to
+    /// `Upgrade`. The call then ends like any other, and the tunnel is its owner's; the standard
+    /// transport makes none.
+    pub fn on_tunnel(mut self, handover: Handover) -> Self {
+        self.beside.handover = Some(handover);
+        self
+    }
+
+    /// Passes on what goes behind the request's body and what comes behind the answer's; the standard
+    /// transport does neither.
+    pub fn trailers(mut self, trailers: Arc<dyn Trailers>) -> Self {
+        self.beside.trailers = Some(trailers);
         self
     }
 

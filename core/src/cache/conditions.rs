@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn some_conditions_are_for_the_origin_alone() {
+        let for_it = |request: &[(&str, &str)]| is_for_the_origin(request);
+        assert!(for_it(&[("If-Match", "\"a\"")]) && for_it(&[("If-Unmodified-Since", MODIFIED)]));
+        assert!(!for_it(&[("If-None-Match", "\"a\""), ("If-Modified-Since", MODIFIED)]));
+    }
+
+    #[test]
     fn weak_tags_are_never_strongly_equal() {
         assert!(strongly_equal(b"\"a\"", b"\"a\""));
         assert!(!strongly_equal(b"W/\"a\"", b"W/\"a\""));

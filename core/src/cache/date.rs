@@ -199,9 +199,35 @@ mod tests {
             "Thu, 18 Aug 2050 24:01:18 GMT",
             "Thu, 18 Aug 2050 02:01:18:00 GMT",
             "Thu, 18 Aug 1050 02:01:18 GMT",
+            "Foo, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06 Nov 1994 08:49:37 GMT",
+            "Foo, 06-Nov-94 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 UTC",
+            "Foo Nov  6 08:49:37 1994",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn each_part_has_its_bounds() {
+        for (within, beyond) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "Wed, 31 Dec 1969 23:59:59 GMT"),
+            ("Thu, 18 Aug 2050 23:59:60 GMT", "Thu, 18 Aug 2050 23:59:61 GMT"),
+            ("Thu, 18 Aug 2050 23:59:59 GMT", "Thu, 18 Aug 2050 23:60:59 GMT"),
+            ("Thu, 01 Aug 2050 00:00:00 GMT", "Thu, 00 Aug 2050 00:00:00 GMT"),
+            ("Sun, 31 Jul 2050 00:00:00 GMT", "Sun, 32 Jul 2050 00:00:00 GMT"),
+            ("Fri, 30 Sep 2050 00:00:00 GMT", "Fri, 31 Sep 2050 00:00:00 GMT"),
+            ("Tue, 29 Feb 2000 00:00:00 GMT", "Mon, 29 Feb 2100 00:00:00 GMT"),
+            ("Thu, 29 Feb 2024 00:00:00 GMT", "Sun, 29 Feb 2026 00:00:00 GMT"),
+            ("Sun Nov  6 08:49:37 1994", "Sun Nov  6 08:49:37 994"),
+            ("Sun Nov 16 08:49:37 1994", "Sun Nov 6 08:49:37 1994"),
+        ] {
+            assert!(parse(within).is_some() && parse(beyond).is_none(), "{within} | {beyond}");
+        }
+        assert_eq!(parse("Wed, 01 Mar 2000 00:00:00 GMT"), Some(951_868_800));
+        assert_eq!(parse("Mon, 01 Mar 2100 00:00:00 GMT"), Some(4_107_542_400));
     }
 
     #[test]
@@ -209,6 +235,10 @@ mod tests {
         assert_eq!(
             parse("Thursday, 18-Aug-50 02:01:18 GMT"),
             parse("Thu, 18 Aug 2050 02:01:18 GMT")
+        );
+        assert_eq!(
+            parse("Tuesday, 18-Aug-76 02:01:18 GMT"),
+            parse("Tue, 18 Aug 2076 02:01:18 GMT")
         );
         assert_eq!(
             parse("Thursday, 18-Aug-77 02:01:18 GMT"),

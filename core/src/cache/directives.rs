@@ -255,7 +255,10 @@ mod tests {
         assert_eq!(said.max_stale, Some(Duration::MAX));
         assert!(said.no_cache && !said.no_store);
         assert_eq!(wishes(&[("Cache-Control", "max-stale=9")]).max_stale, secs(9));
+        assert!(wishes(&[("Cache-Control", "Only-If-Cached")]).only_if_cached);
         assert!(wishes(&[("Pragma", "No-Cache")]).no_cache);
+        assert!(wishes(&[("Pragma", "other, no-cache")]).no_cache);
+        assert!(!wishes(&[("Pragma", "other")]).no_cache);
         assert!(!wishes(&[("Pragma", "no-cache"), ("Cache-Control", "max-age=9")]).no_cache);
     }
 }

@@ -81,6 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn backslash_escapes_within_quotes_alone_and_is_escaped_by_another() {
+        let split = |line: &'static [u8]| split_unquoted(line, b',').collect::<Vec<_>>();
+        assert_eq!(split(br#"a\"b,c"d,e"#), [&br#"a\"b,c"d"#[..], b"e"]);
+        assert_eq!(split(br#""a\\",b"#), [&br#""a\\""#[..], b"b"]);
+        assert_eq!(split(br#""a\",b",c"#), [&br#""a\",b""#[..], b"c"]);
+    }
+
+    #[test]
     fn commas_within_quotes_separate_nothing() {
         let split: Vec<&[u8]> = members(br#"a="x, y", b , ,c="\",""#).collect();
         assert_eq!(split, [&br#"a="x, y""#[..], b"b", br#"c="\",""#]);

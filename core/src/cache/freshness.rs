@@ -242,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn absence_is_remembered_for_as_long_as_the_rules_say() {
+        let exchange = Exchange { requested: NOW, received: NOW };
+        let lifetime = |secs: u64, status| {
+            let rules = Rules { negative: Duration::from_secs(secs), ..Rules::default() };
+            let said = Said::read(&rules, &[][..]);
+            Freshness::read(&rules, status, &[][..], &said, exchange).lifetime
+        };
+        for status in NEGATIVE_STATUSES {
+            let (fresh_for, source) = (Duration::from_secs(2), Source::Negative);
+            assert_eq!(lifetime(2, status), Lifetime { fresh_for, source }, "{status}");
+            assert_eq!(lifetime(0, status).source, Source::Nothing, "{status}");
+        }
+        assert_eq!(lifetime(2, 200).source, Source::Nothing);
+    }
+
+    #[test]
     fn age_is_the_larger_of_what_is_claimed_and_what_shows() {
         let age = |fields: &[(&str, &str)]| freshness(fields).age(NOW).as_secs();
         assert_eq!(age(&[("Age", "30")]), 30);

@@ -32,6 +32,9 @@ pub enum Mode {
     Shared,
     /// A single user.
     Private,
+    /// One user of many, each with a partition of its own: what is meant for one is stored for that
+    /// one, but no cookie is.
+    Partition,
 }
 
 /// What becomes of answers that set a cookie.

@@ -96,7 +96,10 @@ pub fn judge<Q: Fields + ?Sized, A: Fields + ?Sized>(
     let said = Said::read(rules, response);
     permitted(rules, status, &said)?;
     if rules.mode == Mode::Shared {
-        shareable(rules, request, response, &said)?;
+        shareable(request, &said)?;
+    }
+    if rules.mode != Mode::Private {
+        cookieless(rules, response, &said)?;
     }
     let selecting = vary::selecting(response).ok_or(Unstorable::VaryStar)?;
     let freshness = Freshness::read(rules, status, response, &said, exchange);
@@ -118,17 +121,12 @@ fn permitted(rules: &Rules, status: u16, said: &Said) -> Result<(), Unstorable> 
     }
     match (rules.mode, &directives.private) {
         (Mode::Shared, Extent::Whole) => Err(Unstorable::Private),
-        (Mode::Shared | Mode::Private, _) => Ok(()),
+        (Mode::Shared | Mode::Private | Mode::Partition, _) => Ok(()),
     }
 }
 
-/// What concerns only stores that many users share.
-fn shareable(
-    rules: &Rules,
-    request: &(impl Fields + ?Sized),
-    response: &(impl Fields + ?Sized),
-    said: &Said,
-) -> Result<(), Unstorable> {
+/// What concerns only answers that many users share.
+fn shareable(request: &(impl Fields + ?Sized), said: &Said) -> Result<(), Unstorable> {
     let directives = &said.directives;
     if directives.private == Extent::Whole {
         return Err(Unstorable::Private);
@@ -137,8 +135,17 @@ fn shareable(
     if request.has("authorization") && !for_all {
         return Err(Unstorable::Authorization);
     }
+    Ok(())
+}
+
+/// What concerns all stores that many users share, parted or not.
+fn cookieless(
+    rules: &Rules,
+    response: &(impl Fields + ?Sized),
+    said: &Said,
+) -> Result<(), Unstorable> {
     match rules.set_cookie {
-        SetCookie::Decline if response.has("set-cookie") && !directives.public => {
+        SetCookie::Decline if response.has("set-cookie") && !said.directives.public => {
             Err(Unstorable::SetCookie)
         }
         SetCookie::Decline | SetCookie::Store => Ok(()),
@@ -196,6 +203,28 @@ mod tests {
 
     fn shared(request: Table<'_>, status: u16, response: Table<'_>) -> Result<(), Unstorable> {
         judged(&Rules::default(), "GET", request, status, response)
+    }
+
+    #[test]
+    fn each_reason_is_a_token_of_its_own() {
+        let reasons = [
+            Unstorable::Method,
+            Unstorable::RequestNoStore,
+            Unstorable::NoStore,
+            Unstorable::Private,
+            Unstorable::Authorization,
+            Unstorable::SetCookie,
+            Unstorable::VaryStar,
+            Unstorable::Status,
+            Unstorable::Useless,
+        ];
+        let mut words = reasons.map(Unstorable::words).to_vec();
+        let is_token =
+            |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        assert!(words.iter().all(is_token) && words.contains(&"no-freshness"), "{words:?}");
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), reasons.len());
     }
 
     #[test]
@@ -263,6 +292,49 @@ mod tests {
         let private = Rules { mode: Mode::Private, ..Rules::default() };
         let said = &[("Cache-Control", "private, max-age=9"), ("Set-Cookie", "a")][..];
         assert_eq!(judged(&private, "GET", request, 200, said), Ok(()));
+    }
+
+    #[test]
+    fn credentials_answer_is_for_all_only_by_a_word_and_never_for_a_cookie_that_chose_it() {
+        let exchange = Exchange { requested: NOW, received: NOW };
+        let is_for_all = |mode, said: &str, request: Table<'_>| {
+            let rules = Rules { mode, ..Rules::default() };
+            let response = &[("Cache-Control", said), ("ETag", "\"a\"")][..];
+            let (method, of_target) = ("GET", false);
+            let answered = Answered { method, request, status: 200, response, of_target, exchange };
+            judge(&rules, &answered).unwrap().is_for_all(&rules, request)
+        };
+        let cookie = &[("Cookie", "a=b")][..];
+        for (said, anybody, with_cookie) in [
+            ("max-age=9", false, false),
+            ("max-age=9, proxy-revalidate", false, false),
+            ("max-age=9, public", true, true),
+            ("s-maxage=9", true, true),
+            ("max-age=9, must-revalidate", true, false),
+        ] {
+            assert_eq!(is_for_all(Mode::Shared, said, &[]), anybody, "{said}");
+            assert_eq!(is_for_all(Mode::Shared, said, cookie), with_cookie, "{said}");
+            assert!(!is_for_all(Mode::Private, said, &[]), "{said}");
+        }
+    }
+
+    #[test]
+    fn partition_of_one_user_stores_what_is_for_that_one_but_nothing_that_sets_a_cookie() {
+        let rules = Rules { mode: Mode::Partition, ..Rules::default() };
+        let request = &[("Authorization", "x")][..];
+        for (fields, expected) in [
+            (&[("Cache-Control", "private, max-age=9")][..], Ok(())),
+            (&[("Cache-Control", "max-age=9")], Ok(())),
+            (&[("Cache-Control", "no-store")], Err(Unstorable::NoStore)),
+            (
+                &[("Cache-Control", "private, max-age=9"), ("Set-Cookie", "a")],
+                Err(Unstorable::SetCookie),
+            ),
+            (&[("Cache-Control", "public, max-age=9"), ("Set-Cookie", "a")], Ok(())),
+            (&[("Cache-Control", "max-age=9"), ("Vary", "*")], Err(Unstorable::VaryStar)),
+        ] {
+            assert_eq!(judged(&rules, "GET", request, 200, fields), expected, "{fields:?}");
+        }
     }
 
     #[test]

@@ -231,7 +231,10 @@ mod tests {
     }
 
     #[test]
-    fn blanks_stand_around_members_alone() {
+    fn every_form_of_a_value_reads_and_blanks_stand_around_members() {
+        for line in ["*a, no-store", "x=:YWI+/w==:, no-store", "x=\"a\\\"b\\\\\", no-store"] {
+            assert!(read_one(line).is_some_and(|said| said.no_store), "{line}");
+        }
         for line in ["  no-store", "no-store  ", "no-store\t,\t x", "  no-store\t"] {
             assert!(read_one(line).is_some_and(|said| said.no_store), "{line}");
         }
@@ -255,6 +258,11 @@ mod tests {
             "x=\"open",
             "x=(a",
             "x=:a",
+            "1a",
+            "x=1.",
+            "x=1.1234",
+            "x=1234567890123.5",
+            "x=\"a\\b\"",
             "\nx",
             "\tx",
             "x\n",

@@ -72,11 +72,12 @@ pub fn is_kept(
     said: &Directives,
 ) -> bool {
     let shared = rules.mode == Mode::Shared;
-    let cookie = rules.set_cookie == SetCookie::Decline && name == "set-cookie";
+    let own = rules.mode == Mode::Private || rules.set_cookie == SetCookie::Store;
+    let of_another = name == "set-cookie" && !own || shared && said.private.lists(name);
     !is_hop_by_hop(name)
         && !is_named_by_connection(name, response)
         && !said.no_cache.lists(name)
-        && !(shared && (cookie || said.private.lists(name)))
+        && !of_another
 }
 
 /// Whether an answer may take the place of a stored one for the same request: an error never does
@@ -213,6 +214,7 @@ mod tests {
         let response: Table<'_> = &[("Connection", "x-hop")];
         let private = Rules { mode: Mode::Private, ..Rules::default() };
         let store = Rules { set_cookie: SetCookie::Store, ..Rules::default() };
+        let partition = Rules { mode: Mode::Partition, ..Rules::default() };
         let shared = Rules::default();
         for (rules, name, expected) in [
             (&shared, "x-name", false),
@@ -222,6 +224,8 @@ mod tests {
             (&shared, "set-cookie", false),
             (&private, "set-cookie", true),
             (&store, "set-cookie", true),
+            (&partition, "x-name", true),
+            (&partition, "set-cookie", false),
             (&shared, "x-hop", false),
             (&shared, "x-other", true),
         ] {

@@ -230,6 +230,8 @@ mod tests {
             ("max-age=10", "stale-if-error=3", 14, false),
             ("max-age=10", "max-stale=3", 14, false),
             ("max-age=10", "no-cache", 11, false),
+            ("max-age=10", "no-store", 11, false),
+            ("max-age=10", "min-fresh=1", 11, false),
             ("max-age=10, no-cache", "", 5, false),
             ("max-age=10, must-revalidate", "", 11, false),
             ("max-age=10, proxy-revalidate, stale-if-error=9", "", 11, false),

@@ -22,7 +22,9 @@ pub fn selecting(response: &(impl Fields + ?Sized)) -> Option<Vec<String>> {
 /// What a request says in those fields: equal for requests that choose the same answer, and
 /// different for all others, because each part tells its length.
 pub fn selection(names: &[String], request: &(impl Fields + ?Sized)) -> Vec<u8> {
-    let mut key = Vec::new();
+    // The name, the two lengths, the mark and a short value.
+    let length = |name: &String| name.len() + 48;
+    let mut key = Vec::with_capacity(names.iter().map(length).sum());
     for name in names {
         append(&mut key, name.as_bytes());
         if request.has(name) {

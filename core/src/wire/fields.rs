@@ -2,7 +2,7 @@
 //! say where a body ends.
 
 use super::word::Known;
-use super::{Fault, is_text, is_token};
+use super::{Fault, is_text, is_token, run};
 
 /// Reads the lines and keeps what they say of the body.
 #[derive(Debug, Clone, Default)]
@@ -49,13 +49,16 @@ impl Fields {
 
     /// Reads at least one byte: what is left, and whether it was the last one of the last line.
     pub(super) fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<(&'a [u8], bool), Fault> {
-        if self.place == Place::Value(Value::Other) {
-            let plain = bytes.iter().take_while(|byte| is_text(**byte)).count();
-            if let Some(after) = bytes.get(plain..)
-                && plain > 0
-            {
-                return Ok((after, false));
-            }
+        if self.place == Place::Value(Value::Other)
+            && let Some((_, after)) = run(bytes, is_text)
+        {
+            return Ok((after, false));
+        }
+        if self.place == Place::Name
+            && let Some((part, after)) = run(bytes, is_token)
+        {
+            self.name(part);
+            return Ok((after, false));
         }
         let Some((byte, after)) = bytes.split_first() else { return Ok((bytes, false)) };
         if self.place == Place::LastEnd && *byte == b'\n' {
@@ -70,13 +73,9 @@ impl Fields {
         match (self.place, byte) {
             (Place::Line, b'\r') => Ok(Place::LastEnd),
             (Place::Line, b' ' | b'\t') => Err(Fault::Folded),
-            (Place::Line | Place::Name, byte) if is_token(byte) => {
-                if self.place == Place::Line {
-                    (self.length_name, self.coding_name) = (Known::default(), Known::default());
-                }
-                let lower = byte.to_ascii_lowercase();
-                self.length_name.next(lower, LENGTH);
-                self.coding_name.next(lower, CODING);
+            (Place::Line, byte) if is_token(byte) => {
+                (self.length_name, self.coding_name) = (Known::default(), Known::default());
+                self.name(&[byte]);
                 Ok(Place::Name)
             }
             (Place::Name, b':') => self.begin_value().map(Place::Value),
@@ -87,6 +86,12 @@ impl Fields {
             (Place::Value(_), _) => Err(Fault::FieldValue),
             (Place::Line | Place::Name, _) => Err(Fault::FieldName),
         }
+    }
+
+    /// Goes on with a name.
+    fn name(&mut self, part: &[u8]) {
+        self.length_name.go_on(part, LENGTH, <[u8]>::eq_ignore_ascii_case);
+        self.coding_name.go_on(part, CODING, <[u8]>::eq_ignore_ascii_case);
     }
 
     fn begin_value(&self) -> Result<Value, Fault> {

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::word::Known;
-use super::{Fault, is_token};
+use super::{Fault, is_token, run};
 
 /// Reads a head, and an empty line before it.
 #[derive(Debug, Clone, Default)]
@@ -52,13 +52,10 @@ impl Head {
             let (after, ended) = self.fields.step(bytes)?;
             return if ended { Ok((after, Some(self.rest()?))) } else { Ok((after, None)) };
         }
-        if self.place == Place::Target {
-            let plain = bytes.iter().take_while(|byte| is_of_target(**byte)).count();
-            if let Some(after) = bytes.get(plain..)
-                && plain > 0
-            {
-                return Ok((after, None));
-            }
+        if self.place == Place::Target
+            && let Some((_, after)) = run(bytes, is_of_target)
+        {
+            return Ok((after, None));
         }
         let Some((byte, after)) = bytes.split_first() else { return Ok((bytes, None)) };
         self.place = self.follow(*byte)?;
@@ -71,7 +68,7 @@ impl Head {
             (Place::Begin, b'\r') => Ok(Place::EmptyLine),
             (Place::EmptyLine, b'\n') => Ok(Place::AfterEmptyLine),
             (Place::Begin | Place::AfterEmptyLine | Place::Method, byte) if is_token(byte) => {
-                self.tunnel.next(byte, TUNNEL);
+                self.tunnel.go_on(&[byte], TUNNEL, <[u8]>::eq);
                 Ok(Place::Method)
             }
             (Place::Method, b' ') => Ok(Place::TargetBegin),
@@ -122,7 +119,7 @@ fn is_of_target(byte: u8) -> bool {
     byte > b' ' && byte != 0x7f
 }
 
-/// The method after whose head nothing is a request.
+/// The method after whose head nothing is a request; in another case it is one that nobody knows.
 const TUNNEL: &[u8] = b"CONNECT";
 /// What all versions that are read here begin with; 0 or 1 follows.
 const VERSION: &[u8] = b"HTTP/1.";

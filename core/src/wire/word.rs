@@ -16,11 +16,13 @@ impl Default for Known {
 }
 
 impl Known {
-    /// The next byte of a word, which may or may not be this one.
-    pub(super) fn next(&mut self, byte: u8, word: &[u8]) {
-        *self = match *self {
-            Self::SoFar(count) if word.get(count) == Some(&byte) => Self::SoFar(count + 1),
-            Self::SoFar(_) | Self::Other => Self::Other,
+    /// The next part of a word, which may or may not be this one.
+    pub(super) fn go_on(&mut self, part: &[u8], word: &[u8], same: fn(&[u8], &[u8]) -> bool) {
+        let Self::SoFar(count) = *self else { return };
+        let expected = word.get(count..).and_then(|rest| rest.get(..part.len()));
+        *self = match expected {
+            Some(expected) if same(expected, part) => Self::SoFar(count + part.len()),
+            Some(_) | None => Self::Other,
         };
     }
 

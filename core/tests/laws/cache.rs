@@ -345,6 +345,7 @@ proptest! {
             fuzzed::vary(bytes);
             fuzzed::ranges(bytes);
             fuzzed::cache_status(bytes);
+            fuzzed::rules(bytes);
         }
     }
 

@@ -4,11 +4,15 @@
 use std::time::Duration;
 
 use spillgate_core::cache::date::Wall;
-use spillgate_core::cache::directives::{Directives, Wishes};
+use spillgate_core::cache::directives::{Directives, Extent, Wishes};
 use spillgate_core::cache::fields::Fields;
+use spillgate_core::cache::freshness::Exchange;
 use spillgate_core::cache::ranges::{Part, wanted};
+use spillgate_core::cache::rules::{Mode, Rules};
 use spillgate_core::cache::status::{CacheStatus, From, Life, Why};
-use spillgate_core::cache::{targeted, vary};
+use spillgate_core::cache::storing::{Answered, judge};
+use spillgate_core::cache::using::{Use, decide, forbids_stale, instead_of_error};
+use spillgate_core::cache::{conditions, targeted, updating, vary};
 use spillgate_core::wire::{Fault, Framing, Stage};
 
 /// One field of any name, whose lines are what stands between line feeds.
@@ -105,3 +109,76 @@ pub(crate) fn framed<'a>(
     }
     (first, framing.stage(), framing.heads())
 }
+
+/// Nothing that heads say makes a rule panic, nothing forbidden is stored by a shared cache, and nothing
+/// is used against its word.
+pub(crate) fn rules(bytes: &[u8]) {
+    let (numbers, heads) = bytes.split_at(bytes.len().min(4));
+    let byte = |at: usize| numbers.get(at).copied().unwrap_or_default();
+    let number = |at: usize| u64::from(byte(at));
+    let mut heads = heads.split(|byte| *byte == 0).chain(std::iter::repeat(&b""[..])).map(Head);
+    let mut head = || heads.next().unwrap_or(Head(b""));
+    let (request, response, newer) = (&head(), &head(), &head());
+    let mode = if number(0) % 2 == 0 { Mode::Shared } else { Mode::Private };
+    let rules = Rules { mode, targeted: vec!["cdn-cache-control".into()], ..Rules::default() };
+    let at = |seconds: u64| Wall::from_secs(1_795_348_800 + seconds);
+    let (status, now) =
+        ([200, 203, 304, 404, 503, 599][usize::from(byte(1)) % 6], at(number(2) * 7));
+    let exchange = Exchange { requested: at(0), received: at(number(3)) };
+    let (method, of_target) = ("GET", false);
+    let answered = Answered { method, request, status, response, of_target, exchange };
+    updating::is_about(response, newer);
+    updating::headed(response, number(2), status, newer);
+    conditions::evaluate(request, response, now);
+    let wishes = Wishes::read(request);
+    let Ok(entry) = judge(&rules, &answered) else { return };
+    let said = &entry.said.directives;
+    assert!(!wishes.no_store && (!said.no_store || said.must_understand));
+    assert!(mode == Mode::Private || said.private != Extent::Whole);
+    let (doubtful, dated) = (said.no_cache == Extent::Whole, forbids_stale(&rules, &entry));
+    let fresh = entry.freshness.left(now).is_some();
+    match decide(&rules, &entry, &wishes, now) {
+        Use::Fresh => assert!(fresh && !doubtful && !wishes.no_cache),
+        Use::Stale | Use::WhileRenewed => assert!(!fresh && !doubtful && !dated),
+        Use::Validate(_) => {}
+    }
+    if let Some(stale) = instead_of_error(&rules, &entry, &wishes, now) {
+        assert!(!doubtful && entry.status < 500 && (stale.is_zero() || !dated));
+    }
+    assert!(
+        !updating::displaces(&rules, (&entry, response), 503, now)
+            || !fresh
+            || doubtful
+            || status >= 500
+    );
+}
+
+/// A head whose lines begin with a byte that says which field each is.
+struct Head<'a>(&'a [u8]);
+
+impl Fields for Head<'_> {
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let lines = self.0.split(|byte| *byte == b'\n').filter_map(<[u8]>::split_first);
+        let named = move |first: u8| FIELDS[usize::from(first) % FIELDS.len()] == name;
+        lines.filter(move |(first, _)| named(**first)).map(|(_, value)| value)
+    }
+}
+
+const FIELDS: [&str; 16] = [
+    "cache-control",
+    "cdn-cache-control",
+    "age",
+    "date",
+    "expires",
+    "last-modified",
+    "etag",
+    "vary",
+    "set-cookie",
+    "content-length",
+    "range",
+    "if-none-match",
+    "if-modified-since",
+    "pragma",
+    "authorization",
+    "accept",
+];

@@ -1,7 +1,7 @@
 //! The file: rows of pages in pieces, and beside them what is known of each without reading it.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -25,9 +25,18 @@ pub(super) struct Known {
 
 impl Table {
     pub(super) fn open(path: &Path, bytes_max: u64) -> io::Result<(Self, Vec<Known>)> {
+        make_directory(path)?;
         match Self::begin(path, bytes_max) {
             Ok(opened) => Ok(opened),
+            Err(redb::Error::DatabaseAlreadyOpen) => {
+                let text = "it is in use, by another process or another client";
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, text))
+            }
             Err(error) if is_unreadable(&error) => {
+                if !was_store(path)? {
+                    let text = "there is a file that is no store; remove it or name another";
+                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+                }
                 // A cache may forget anything: better an empty one than none.
                 std::fs::remove_file(path)?;
                 Self::begin(path, bytes_max).map_err(io::Error::other)
@@ -115,7 +124,37 @@ fn file(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut permissions = file.metadata()?.permissions();
+        // Whatever others than the owner may do with it.
+        if permissions.mode() & 0o077 != 0 {
+            permissions.set_mode(0o600);
+            file.set_permissions(permissions)?;
+        }
+    }
+    Ok(file)
+}
+
+/// Makes the directories to a file, if there are none, for their owner alone.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let Some(directory) = directory.filter(|directory| !directory.exists()) else { return Ok(()) };
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// Whether a file that does not read as a store has been one, or was about to be: anything else is
+/// not ours to remove.
+fn was_store(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    Ok(head == MAGIC || head.iter().all(|byte| *byte == 0))
 }
 
 fn fresh_secret() -> io::Result<[u8; 32]> {
@@ -146,6 +185,8 @@ fn is_unreadable(error: &redb::Error) -> bool {
 const PAGES: TableDefinition<'_, &Key, (u64, u64, u32)> = TableDefinition::new("pages");
 const PIECES: TableDefinition<'_, (&Key, u32), &[u8]> = TableDefinition::new("pieces");
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+/// How a store begins.
+const MAGIC: &[u8] = b"redb";
 const OPENED: &str = "opened";
 const SECRET: &str = "secret";
 /// A row is cut into pieces of this size, which fill the file's own blocks well.

@@ -158,14 +158,56 @@ fn damaged_rows_are_no_pages() {
 }
 
 #[test]
-fn file_that_is_no_store_is_begun_anew_and_one_that_is_open_is_refused() {
+fn damaged_store_is_begun_anew_and_one_that_is_open_is_refused() {
+    for head in [&b"redb"[..], &[0; 4]] {
+        let directory = TempDir::new().unwrap();
+        let damaged = [head, &[7_u8; 10_000]].concat();
+        std::fs::write(directory.path().join("cache"), damaged).unwrap();
+        let store = open(&directory);
+        put(&store, 1, 10);
+        store.flush();
+        let again = DiskStore::open(&directory.path().join("cache"), OPTIONS);
+        let error = again.err().unwrap();
+        assert!(error.to_string().contains("in use"), "{error}");
+        assert!(store.get(&key(1)).is_some());
+    }
+}
+
+#[test]
+fn file_that_is_no_store_is_left_alone() {
     let directory = TempDir::new().unwrap();
-    std::fs::write(directory.path().join("cache"), [7_u8; 10_000]).unwrap();
+    let path = directory.path().join("cache");
+    std::fs::write(&path, "somebody's diary").unwrap();
+    let error = DiskStore::open(&path, OPTIONS).err().unwrap();
+    assert!(error.to_string().contains("no store"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody's diary");
+}
+
+#[cfg(unix)]
+#[test]
+fn file_and_directory_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().unwrap();
+    let (inner, path) = (directory.path().join("a/b"), directory.path().join("a/b/cache"));
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    drop(DiskStore::open(&path, OPTIONS).unwrap());
+    assert_eq!((mode(&path), mode(&inner)), (0o600, 0o700));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(DiskStore::open(&path, OPTIONS).unwrap());
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn less_room_lets_what_is_beyond_it_go_and_more_takes_more() {
+    let directory = TempDir::new().unwrap();
     let store = open(&directory);
-    put(&store, 1, 10);
-    store.flush();
-    assert!(DiskStore::open(&directory.path().join("cache"), OPTIONS).is_err());
-    assert!(store.get(&key(1)).is_some());
+    (0..100).for_each(|number| put(&store, number, number * 10));
+    let full = store.bytes();
+    store.resize(1 << 20);
+    assert!(store.bytes() < full / 2 && store.bytes() <= 1 << 20, "{}", store.bytes());
+    store.resize(OPTIONS.bytes_max);
+    (0..100).for_each(|number| put(&store, number, number * 10));
+    assert_eq!(store.bytes(), full);
 }
 
 /// Writes for ever, if it is told where; each line on its output says that more is on disk.

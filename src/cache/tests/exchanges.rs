@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use spillgate_actors::core::cache::rules::SetCookie;
 use url::Url;
 
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
@@ -14,14 +15,14 @@ use crate::cache::purge::Purge;
 use crate::cache::{Cache, CacheOptions};
 
 const URL: &str = "http://a.example/x";
-type Fields<'a> = &'a [(&'static str, &'static str)];
+pub(super) type Fields<'a> = &'a [(&'static str, &'static str)];
 
 fn cache() -> Cache {
     let options = CacheOptions { identity: Identity::Shared, ..CacheOptions::default() };
     Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32])
 }
 
-fn table(fields: Fields<'_>) -> HeaderMap {
+pub(super) fn table(fields: Fields<'_>) -> HeaderMap {
     let mut table = HeaderMap::new();
     for (name, value) in fields {
         table.append(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -29,12 +30,12 @@ fn table(fields: Fields<'_>) -> HeaderMap {
     table
 }
 
-fn ask(url: &str, fields: Fields<'_>) -> Ask {
+pub(super) fn ask(url: &str, fields: Fields<'_>) -> Ask {
     let (method, url) = (Method::GET, Url::parse(url).unwrap());
     Ask { method, url, headers: table(fields), mode: CacheMode::Default, max_stale: None }
 }
 
-fn sent(cache: &Cache, ask: Ask) -> Pending {
+pub(super) fn sent(cache: &Cache, ask: Ask) -> Pending {
     match cache.look(ask) {
         Look::Send(pending) => *pending,
         other @ (Look::Serve(_) | Look::ServeAndRenew(..) | Look::Nothing) => panic!("{other:?}"),
@@ -42,7 +43,7 @@ fn sent(cache: &Cache, ask: Ask) -> Pending {
 }
 
 /// The body that a request is answered with from the store.
-fn served(cache: &Cache, ask: Ask) -> Option<(HeaderMap, Bytes)> {
+pub(super) fn served(cache: &Cache, ask: Ask) -> Option<(HeaderMap, Bytes)> {
     match cache.look(ask) {
         Look::Serve(served) | Look::ServeAndRenew(served, _) => Some((served.headers, served.body)),
         Look::Send(_) | Look::Nothing => None,
@@ -68,7 +69,7 @@ fn replaced(cache: &Cache, pending: &Pending, fields: Fields<'_>) -> Replacement
 }
 
 const STALE: (&str, &str) = ("cache-control", "max-age=0");
-const FRESH: (&str, &str) = ("cache-control", "max-age=60");
+pub(super) const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 const TAG: (&str, &str) = ("etag", "\"1\"");
 
 #[test]
@@ -117,6 +118,22 @@ fn renewal_for_credentials_changes_nothing_for_others() {
     assert!(!replacement.is_shared());
     let stored = cache.stored(&Url::parse(URL).unwrap());
     assert_eq!(stored.first().unwrap().headers.get("x-name").unwrap(), "all");
+}
+
+#[test]
+fn renewal_for_a_cookie_changes_nothing_for_others_unless_it_says_so() {
+    for (said, name) in [("max-age=60", "all"), ("public, max-age=60", "a")] {
+        let identity = Identity::UnlessShared;
+        let options = CacheOptions { identity, ..CacheOptions::default() };
+        let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+        put(&cache, &[], &[STALE, TAG, ("x-name", "all")], "body");
+        let pending = sent(&cache, ask(URL, &[("cookie", "a")]));
+        let fields = [("cache-control", said), TAG, ("x-name", "a")];
+        let replacement = replaced(&cache, &pending, &fields);
+        assert_eq!(replacement.is_shared(), name == "a", "{said}");
+        let stored = cache.stored(&Url::parse(URL).unwrap());
+        assert_eq!(stored.first().unwrap().headers.get("x-name").unwrap(), name, "{said}");
+    }
 }
 
 #[test]
@@ -216,6 +233,32 @@ fn public_answer_is_stored_without_its_cookie() {
     cache.keep(*kept, Bytes::from_static(b"body"));
     let (headers, _) = served(&cache, ask(URL, &[])).unwrap();
     assert!(headers.get("set-cookie").is_none() && headers.get("date").is_some());
+}
+
+#[test]
+fn what_all_had_is_nobodys_in_particular_once_it_says_no_more_that_all_may_have_it() {
+    let identity = Identity::UnlessShared;
+    let options = CacheOptions { identity, ..CacheOptions::default() };
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+    put(&cache, &[], &[("cache-control", "public, max-age=0"), TAG], "body");
+    let alice = sent(&cache, ask(URL, &[("authorization", "alice")]));
+    assert!(cache.instead(&alice).is_some());
+    let nobody = sent(&cache, ask(URL, &[]));
+    assert!(replaced(&cache, &nobody, &[STALE, TAG]).is_shared());
+    assert!(cache.instead(&alice).is_none(), "it is for those without credentials");
+    assert!(cache.instead(&nobody).is_some());
+}
+
+#[test]
+fn stored_cookie_is_left_out_of_a_304() {
+    let mut options = CacheOptions { identity: Identity::Shared, ..CacheOptions::default() };
+    options.rules.set_cookie = SetCookie::Store;
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(8 << 20)), [7; 32]);
+    put(&cache, &[], &[FRESH, TAG, ("set-cookie", "a=b")], "body");
+    for (request, cookie) in [(&[][..], true), (&[("if-none-match", "\"1\"")], false)] {
+        let (headers, _) = served(&cache, ask(URL, request)).unwrap();
+        assert_eq!(headers.contains_key("set-cookie"), cookie, "{request:?}");
+    }
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! How daring a sidecar is: what a preset makes of the configuration and of the cache.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use spillgate_core::cache::rules::SetCookie;
 
+use crate::cache::Cache;
 use crate::cache::key::Identity;
-use crate::cache::memory::MemoryStore;
-use crate::cache::{Cache, CacheOptions};
 use crate::cli::failure::Failure;
 use crate::client::Client;
 use crate::config::Config;
@@ -22,62 +22,63 @@ pub(super) enum Preset {
     Private,
 }
 
-/// The client and the cache of a preset.
-pub(super) fn parts(preset: ServingPreset, config: &Config) -> Result<(Client, Cache), Failure> {
+/// The client of a preset, and its cache.
+pub(super) fn parts(
+    preset: ServingPreset,
+    config: &Config,
+) -> Result<(Client, Arc<Cache>), Failure> {
     let config = config_of(preset, config.clone());
-    let identity = match preset {
-        ServingPreset::Cautious => Identity::UnlessShared,
-        ServingPreset::Conformance | ServingPreset::Private => Identity::Shared,
-    };
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret)
-        .map_err(|cause| Failure::bug(format!("the system gives no randomness: {cause}")))?;
-    let store = Arc::new(MemoryStore::new(config.cache.max_bytes));
     let client = Client::builder().config(config).passing_on().build()?;
-    Ok((client, Cache::new(CacheOptions { identity, ..CacheOptions::default() }, store, secret)))
+    let cache = client.cache().shared();
+    Ok((client, cache))
 }
 
 /// What a preset makes of a configuration.
 pub(super) fn config_of(preset: ServingPreset, mut config: Config) -> Config {
+    if config.origin("defaults.cache.negative").is_none() {
+        // Whose answers these are, and how long they hold, is not known here.
+        config.cache.negative = Duration::ZERO;
+    }
     match preset {
         ServingPreset::Cautious => {
-            if config.origin("defaults.cache.negative").is_none() {
-                // Whose answers these are, and how long they hold, is not known here.
-                config.cache.negative = Duration::ZERO;
+            if config.cache.identity == Identity::ByCredentials {
+                config.cache.identity = Identity::UnlessShared;
             }
         }
         ServingPreset::Conformance => {
+            let CacheSettings { max_bytes, store, path, .. } = config.cache;
             // The letter of the standard: nothing that a file could add to it.
             config.cache = CacheSettings {
-                max_bytes: config.cache.max_bytes,
+                max_bytes,
+                store,
+                path: path.map(|path| beside(path, preset)),
                 negative: Duration::ZERO,
                 targeted: vec![CDN_CACHE_CONTROL],
                 set_cookie: SetCookie::Store,
+                identity: Identity::Shared,
                 ..CacheSettings::default()
             };
             unguard(&mut config);
         }
         ServingPreset::Private => {
-            if config.cache.mode == CacheKind::Shared {
-                config.cache.mode = CacheKind::Private;
+            let cache = &mut config.cache;
+            if cache.mode == CacheKind::Shared {
+                cache.mode = CacheKind::Private;
             }
-            if config.origin("defaults.cache.negative").is_none() {
-                config.cache.negative = Duration::ZERO;
-            }
-            config.cache.set_cookie = SetCookie::Store;
+            cache.identity = Identity::Shared;
+            cache.set_cookie = SetCookie::Store;
+            cache.path = cache.path.take().map(|path| beside(path, preset));
             unguard(&mut config);
         }
     }
     config
 }
 
-/// The name of a preset.
-pub(super) fn name_of(preset: ServingPreset) -> &'static str {
-    match preset {
-        ServingPreset::Cautious => "cautious",
-        ServingPreset::Conformance => "conformance",
-        ServingPreset::Private => "private",
-    }
+/// A file of its own: each preset is a cache of its own, and a file has one owner.
+fn beside(path: PathBuf, preset: ServingPreset) -> PathBuf {
+    let mut name = path.into_os_string();
+    name.push(format!("-{}", preset.name()));
+    name.into()
 }
 
 /// Nothing that a suite of tests could mistake for the cache's doing.

@@ -1,7 +1,6 @@
 //! A sidecar that runs: how it takes another configuration, and how it ends.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,7 +12,6 @@ use crate::cli::shown;
 use crate::client::Client;
 use crate::config::Config;
 use crate::config::serving::ServingPreset;
-use crate::sidecar::rulebook::Rulebook;
 use crate::sidecar::{Changes, DrainOptions, PartId, PartOptions, Sidecar};
 
 /// A sidecar and the clients that it stands on, one for each preset that was asked for.
@@ -62,6 +60,10 @@ impl Running {
         for preset in presets_of(&listeners) {
             let of_preset = presets::config_of(preset, config.clone());
             of_preset.check().map_err(|error| error.to_string())?;
+            let running = self.clients.iter().find(|(known, _, _)| *known == preset);
+            if let Some((_, _, client)) = running {
+                client.may_reload(&of_preset).map_err(|error| error.to_string())?;
+            }
             if !known.contains(&preset) {
                 self.add(preset, &config).map_err(|failure| failure.to_string())?;
             }
@@ -108,8 +110,8 @@ pub(super) fn files_of(args: &ServeArgs, listeners: &[Named]) -> Vec<PathBuf> {
 
 fn part(preset: ServingPreset, config: &Config) -> Result<(PartOptions, Client), Failure> {
     let (client, cache) = presets::parts(preset, config)?;
-    let (name, cache) = (presets::name_of(preset).to_owned(), Arc::new(cache));
-    let part = PartOptions { name, client: client.clone(), cache, rules: Rulebook::Policy };
+    let name = preset.name().to_owned();
+    let part = PartOptions { name, client: client.clone(), cache };
     Ok((part, client))
 }
 

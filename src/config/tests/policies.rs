@@ -235,6 +235,10 @@ fn cache_says_what_it_expected() {
         ("cache = { failures = 2 }", "expected \"off\" or a text"),
         ("cache = { max_byte = \"1MiB\" }", "max_bytes"),
         ("cache = { stale_if_error = 30 }", "write \"30s\""),
+        ("cache = { store = \"disc\", path = \"a\" }", "disk"),
+        ("cache = { path = \"a\" }", "write store = \"disk\""),
+        ("cache = { store = \"disk\" }", "write path ="),
+        ("cache = { partitions = \"private\" }", "private-rules"),
     ] {
         let told = Config::from_toml(&format!("[defaults]\n{text}\n"), "a.toml").unwrap_err();
         let told = told.to_string();
@@ -242,4 +246,35 @@ fn cache_says_what_it_expected() {
     }
     let of_host = "[[host]]\nmatch = \"a\"\ncache = { max_bytes = \"1MiB\" }\n";
     assert!(Config::from_toml(of_host, "a.toml").is_err());
+}
+
+#[test]
+fn cache_is_kept_where_file_and_environment_say() {
+    use settings::CacheStorage;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.toml");
+    let text = "[defaults.cache]\nstore = \"disk\"\npath = \"below/cache\"\n";
+    std::fs::write(&file, text).unwrap();
+    let config = Config::load(&file).unwrap();
+    assert_eq!(config.cache.store, CacheStorage::Disk);
+    assert_eq!(config.cache.path, Some(directory.path().join("below/cache")));
+    let variable = |name: &str, value: &str| {
+        (format!("SPILLGATE_DEFAULTS__CACHE__{name}").into(), value.into())
+    };
+    let moved = config.clone().with_variables([variable("PATH", "/elsewhere")]).unwrap();
+    assert_eq!(moved.cache.path, Some("/elsewhere".into()));
+    let memory = config.with_variables([variable("STORE", "memory")]).unwrap();
+    assert_eq!(memory.cache.store, CacheStorage::Memory);
+}
+
+#[test]
+fn code_says_of_a_hosts_cache_what_a_file_can() {
+    let mut config = read("[defaults]\ncache = { failures = \"2s\" }");
+    let hosts = HostOverrides::default;
+    config.add_host("a", hosts().negative(seconds(9)).failures(None)).unwrap();
+    config.add_host("b", hosts().failures(seconds(3))).unwrap();
+    let of = |name: &str| config.cache_of(&host(name), &Method::GET, "/", None);
+    assert_eq!((of("a").negative, of("a").failures), (seconds(9), None));
+    assert_eq!((of("b").negative, of("b").failures), (seconds(2), Some(seconds(3))));
+    assert!(config.differs_in_cache());
 }

@@ -19,7 +19,9 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use spillgate_actors::phases::PhaseMarks;
-use spillgate_actors::transport::{Inbound, Outbound, OutboundBody, Transport, TransportError};
+use spillgate_actors::transport::{
+    Beside, Inbound, Outbound, OutboundBody, Transport, TransportError,
+};
 use spillgate_core::advice::ErrorKind;
 
 use super::options::TransportOptions;
@@ -41,7 +43,7 @@ fn get(url: impl AsRef<str>) -> Outbound {
         connect_timeout: PATIENCE,
         marks: PhaseMarks::new(Instant::now()),
         way: Way::Usual,
-        interim: None,
+        beside: Beside::default(),
     }
 }
 

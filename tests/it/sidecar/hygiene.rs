@@ -154,6 +154,51 @@ async fn flaw_is_answered_behind_the_requests_before_it() {
 }
 
 #[tokio::test]
+async fn refusal_reaches_a_client_that_is_still_sending() {
+    let origin = Origin::start(|_| ok("", "seen"));
+    origin.gate(true);
+    let sidecar = proxy(&origin).await;
+    let flawed = post("X-A : b\r\nContent-Length: 4000000\r\n", &"x".repeat(4_000_000));
+    let answer = exchange(sidecar.addrs()[0], flawed).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
+async fn head_that_is_too_large_is_told_so() {
+    let origin = Origin::start(|_| ok("", "seen"));
+    origin.gate(true);
+    let sidecar = proxy(&origin).await;
+    let large = "x".repeat(60 * 1024);
+    for (fields, expected) in [(format!("X-A: {large}\r\n"), "200"), (large.repeat(2), "431")] {
+        let fields = if expected == "431" { format!("X-A: {fields}\r\n") } else { fields };
+        let head = format!("GET /seen HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+        let answer = exchange(sidecar.addrs()[0], head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn two_lengths_are_one_too_many_over_http2_as_well() {
+    let origin = Origin::start(|_| ok("", "seen"));
+    origin.gate(true);
+    let sidecar = proxy(&origin).await;
+    let stream = tokio::net::TcpStream::connect(sidecar.addrs()[0]).await.unwrap();
+    let (mut sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for (second, by_engine) in [("5", true), ("3", false)] {
+        let request = http::Request::post("http://a/seen");
+        let request = request.header("content-length", "3").header("content-length", second);
+        let (response, mut body) = sender.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data("abc".into(), true).unwrap();
+        let status = response.await.map(|response| response.status().as_u16());
+        // The engine resets the stream where they differ.
+        assert!(status.as_ref().map_or(by_engine, |status| *status == 400), "{status:?}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[tokio::test]
 async fn nothing_behind_a_refused_tunnel_is_a_request() {
     let origin = Origin::start(|_| ok("", "seen"));
     origin.gate(true);
@@ -171,7 +216,7 @@ async fn fields_of_one_hop_stay_on_it_both_ways() {
     let origin = Origin::start(move |_| ok(hop, "seen"));
     origin.gate(true);
     let sidecar = proxy(&origin).await;
-    let sent = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\nX-Own: 1\r\nTE: trailers\r\n\
+    let sent = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close, x-own\r\nX-Own: 1\r\nTE: gzip\r\n\
                 Proxy-Authorization: secret\r\nUpgrade: websocket\r\nX-Kept: 1\r\n\
                 X-Spillgate-Deadline-Ms: 5000\r\n\r\n";
     let answer = exchange(sidecar.addrs()[0], sent).await;

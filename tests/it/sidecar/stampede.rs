@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use spillgate::actors::core::cache::rules::{Rules, SetCookie};
+use spillgate::cache::CacheOptions;
+use spillgate::cache::key::Identity;
 use spillgate::sidecar::Sidecar;
 
-use super::origin::{Origin, get, ok, proxy, status};
+use super::origin::{Origin, get, ok, proxy, proxy_to, status};
 use crate::bench::eventually;
 
 const CLIENTS: u64 = 50;
@@ -79,6 +83,27 @@ async fn cookie_is_for_the_one_whose_answer_it_is() {
         let body = answer.split("body ").nth(1).unwrap();
         assert!(answer.contains(&format!("set-cookie: id={body}\r\n")), "{answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cookie_that_may_be_stored_is_not_shared_on_its_way() {
+    let number = AtomicUsize::new(0);
+    let origin = Origin::start(move |_| {
+        let number = number.fetch_add(1, Ordering::SeqCst);
+        let fields = format!("Cache-Control: max-age=60\r\nSet-Cookie: id={number}\r\n");
+        ok(&fields, &format!("body {number}"))
+    });
+    let rules = Rules { set_cookie: SetCookie::Store, ..Rules::default() };
+    let options = CacheOptions { rules, identity: Identity::Shared, ..CacheOptions::default() };
+    let sidecar = proxy_to(origin.addr, options).await;
+    let answers = burst(&sidecar, &origin, "/a").await;
+    assert_eq!(origin.count(), 50);
+    for answer in answers {
+        let body = answer.split("body ").nth(1).unwrap();
+        assert!(answer.contains(&format!("set-cookie: id={body}\r\n")), "{answer}");
+    }
+    assert!(get(&sidecar, "/a", "").await.unwrap().contains("hit"), "the preset stores it");
+    assert_eq!(origin.count(), 50);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,14 +197,22 @@ async fn stale_stands_in_for_failures_and_resets() {
             }
             ok("Cache-Control: max-age=5, stale-if-error=60\r\nAge: 9\r\n", "kept")
         });
-        let sidecar = proxy(&origin).await;
+        let options =
+            CacheOptions { back_off: Duration::from_secs(3_600), ..CacheOptions::default() };
+        let sidecar = proxy_to(origin.addr, options).await;
         origin.gate(true);
         get(&sidecar, "/a", "").await.unwrap();
-        let answers = burst(&sidecar, &origin, "/a").await;
+        let mut answers = burst(&sidecar, &origin, "/a").await;
+        // Whoever comes after the failure does not ask for another.
+        answers.push(get(&sidecar, "/a", "").await.unwrap());
         for answer in answers {
             assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("kept"), "{answer}");
+            assert!(answer.contains("stale-if-error"), "{answer}");
         }
         assert_eq!(origin.count(), 2, "{broken}");
+        // Whoever insists is not kept from it.
+        get(&sidecar, "/a", "Cache-Control: no-cache\r\n").await.unwrap();
+        assert_eq!(origin.count(), 3, "{broken}");
     }
 }
 
