@@ -75,9 +75,11 @@ impl Parting {
         Busy { present, parting: self.clone() }
     }
 
-    /// Ends the connection at the next opportunity, which whoever serves it must poll for.
+    /// Ends the connection at the next opportunity.
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::Release);
+        // Whoever serves it may have looked for the last time before this.
+        self.reader.wake();
     }
 
     /// Waits until it turns out to speak HTTP/2, which has a way of its own to end.
