@@ -1,7 +1,7 @@
 //! An origin that a test holds back, the proxy before it, and clients of raw bytes.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -112,8 +112,14 @@ fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
         }
         drop(state);
         let answer = say(&head);
-        let ends = answer.is_empty() || answer.windows(ENDS.len()).any(|field| field == ENDS);
-        if stream.write_all(&answer).is_err() || ends {
+        let ends = answer.windows(ENDS.len()).any(|field| field == ENDS);
+        if stream.write_all(&answer).is_err() || answer.is_empty() {
+            return;
+        }
+        if ends {
+            // Done once the other end has seen it and closed as well: then it uses it no more.
+            let _ = stream.shutdown(Shutdown::Write);
+            let _ = stream.read_to_end(&mut read);
             return;
         }
     }
