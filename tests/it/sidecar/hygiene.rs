@@ -293,10 +293,12 @@ async fn interim_answers_arrive_before_the_final_one() {
 async fn deadline_of_the_client_ends_its_wait_and_not_the_flight() {
     let origin = Origin::start(|_| ok("Cache-Control: max-age=60\r\n", "seen"));
     let sidecar = proxy(&origin).await;
-    let hasty = get(&sidecar, "/a", "X-Spillgate-Deadline-Ms: 50\r\n").await.unwrap();
-    assert!(hasty.starts_with("HTTP/1.1 504"), "{hasty}");
+    let hasty = get(&sidecar, "/a", "X-Spillgate-Deadline-Ms: 1500\r\n");
+    eventually("it began the flight", || origin.count() == 1).await;
     let patient = get(&sidecar, "/a", "");
-    eventually("it waits", || sidecar.tally().waiting == 1).await;
+    eventually("both wait", || sidecar.tally().waiting == 2).await;
+    let hasty = hasty.await.unwrap();
+    assert!(hasty.starts_with("HTTP/1.1 504"), "{hasty}");
     origin.gate(true);
     assert!(patient.await.unwrap().ends_with("seen"));
     assert_eq!(origin.count(), 1);
