@@ -248,8 +248,11 @@ async fn flight_that_all_have_left_is_ended() {
     upstream.read_to_end(&mut Vec::new()).await.unwrap();
     let next = get(&sidecar, "/a", "");
     let (mut upstream, _) = origin.accept().await.unwrap();
+    let read = upstream.read(&mut [0; 1024]).await.unwrap();
+    assert!(read > 0, "the next asks anew");
     upstream.write_all(ok("", "new").as_bytes()).await.unwrap();
-    assert!(next.await.unwrap().ends_with("new"));
+    let answer = next.await.unwrap();
+    assert!(answer.ends_with("new"), "{answer}");
     assert_eq!(sidecar.tally().forwarded, 2);
 }
 
