@@ -241,6 +241,8 @@ impl Sidecar {
             tokio::time::timeout(options.grace, self.premises.house.connections.wait()).await;
         let cut = if ended.is_err() { self.premises.in_flight() } else { 0 };
         self.premises.house.cut.cancel();
+        // Whoever ends the client next ends no call of which somebody would still be told.
+        let _ = tokio::time::timeout(CUT_MAX, self.premises.house.connections.wait()).await;
         self.stop_admin.cancel();
         cut
     }
@@ -256,3 +258,6 @@ impl std::fmt::Debug for Sidecar {
         f.debug_struct("Sidecar").field("addrs", &self.addrs()).finish_non_exhaustive()
     }
 }
+
+/// How long what is cut off may take to be gone.
+const CUT_MAX: Duration = Duration::from_secs(1);

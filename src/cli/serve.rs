@@ -143,11 +143,12 @@ async fn until_told(
     loop {
         let reply = tokio::select! {
             biased;
-            () = signals.next() => return,
+            // First: a signal that follows an order to drain is the second word, and ends it at once.
             order = next_order(&mut orders) => match order {
                 Order::Drain => return,
                 Order::Reload(reply) => Some(reply),
             },
+            () = signals.next() => return,
             () = hangups.next() => None,
             () = watch.changed() => None,
         };
