@@ -1,10 +1,11 @@
 //! Which listeners there are, and how that changes while they serve.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::sidecar::listener::{self, Listening, Service};
@@ -36,8 +37,7 @@ pub(super) async fn change(
         bound.push(match one {
             Prepared::Kept(listening, service) => (listening, service, None),
             Prepared::Added(bind, service) => {
-                let socket =
-                    TcpListener::bind(&bind).await.map_err(|cause| named(&bind, &cause))?;
+                let socket = socket_at(&bind).await.map_err(|cause| named(&bind, &cause))?;
                 let listening = Listening {
                     addr: socket.local_addr()?,
                     bind,
@@ -86,7 +86,30 @@ fn service_of(
     Ok(Service { exchanges: part.exchanges.clone(), duty, tls, bounds })
 }
 
+/// Listens at the first of a name's addresses that can be had.
+async fn socket_at(bind: &str) -> io::Result<TcpListener> {
+    let mut failed = None;
+    for addr in tokio::net::lookup_host(bind).await? {
+        match listening_at(addr) {
+            Ok(socket) => return Ok(socket),
+            Err(cause) => failed = Some(cause),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+}
+
+fn listening_at(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart finds the address free, whatever is left of connections from before.
+    socket.set_reuseaddr(cfg!(unix))?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
 /// An error with the address that it is about.
 pub(super) fn named(bind: &str, cause: &io::Error) -> io::Error {
     io::Error::new(cause.kind(), format!("cannot listen on {bind}: {cause}"))
 }
+
+/// Connections that wait in the system's queue to be accepted.
+const BACKLOG: u32 = 4_096;

@@ -126,7 +126,7 @@ async fn a_signal_under_load_loses_no_request_that_reached_the_origin() {
         assert_eq!(status.code(), Some(0), "{told}");
         let (seen, answered) = (seen(&drill), book.answered());
         assert_eq!(book.torn.load(Ordering::Relaxed), 0, "round {round}");
-        assert!(seen.len() > 200, "{}", seen.len());
+        assert!(seen.len() >= 200, "{}", seen.len());
         let lost: Vec<_> = seen.difference(&answered).collect();
         assert!(lost.is_empty(), "round {round}: {lost:?} reached the origin");
     }
@@ -146,12 +146,12 @@ async fn what_came_before_the_signal_was_read_is_answered() {
     }
     // While it sleeps, requests come on kept connections and in the system's queue, and the signal.
     serving.signal("STOP");
-    for number in 8..88 {
+    for number in 8..208 {
         kept.push(TcpStream::connect(addr).await.unwrap());
         let stream = kept.last_mut().unwrap();
         stream.write_all(request(number, 1).as_bytes()).await.unwrap();
     }
-    for (number, stream) in (88..).zip(&mut kept[..8]) {
+    for (number, stream) in (208..).zip(&mut kept[..8]) {
         stream.write_all(request(number, 1).as_bytes()).await.unwrap();
     }
     serving.signal("TERM");
@@ -162,7 +162,7 @@ async fn what_came_before_the_signal_was_read_is_answered() {
     }
     let (status, told) = serving.end();
     assert_eq!(status.code(), Some(0), "{told}");
-    assert_eq!(drill.hits(), 96);
+    assert_eq!(drill.hits(), 216);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
