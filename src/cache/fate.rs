@@ -11,7 +11,7 @@ use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::{Directives, Extent};
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
-use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
+use spillgate_actors::core::cache::invalidation;
 use spillgate_actors::core::cache::rules::Rules;
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
@@ -23,8 +23,6 @@ use url::Url;
 use crate::cache::ask::{CacheMode, Pending, is_lent};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
-use crate::cache::purge::Purge;
-use crate::cache::regime::REGIMES;
 use crate::cache::served::Served;
 use crate::cache::tally::Tallies;
 use crate::cache::{Cache, now};
@@ -89,7 +87,7 @@ impl Cache {
             return Fate::Replace(stale);
         }
         if invalidation::invalidates(ask.method.as_str(), status.as_u16()) {
-            self.invalidate(pending, headers);
+            self.invalidate(&ask.url, headers);
         }
         if ask.method == Method::HEAD {
             self.headed(pending, status, headers);
@@ -146,8 +144,8 @@ impl Cache {
     /// says that it must not be used without the origin's word.
     pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
         let stored = self.held(pending)?;
-        let directives = &stored.entry.said.directives;
-        if directives.must_revalidate || directives.no_cache == Extent::Whole {
+        let validated = stored.entry.said.directives.no_cache == Extent::Whole;
+        if validated || using::forbids_stale(&pending.rules, &stored.entry) {
             return None;
         }
         Some(self.replacement(stored, Some("fallback-stale")))
@@ -255,23 +253,6 @@ impl Cache {
             Headed::Renewed => drop(self.merged(pending, held, newer)),
         }
     }
-
-    /// Forgets what an unsafe request has made useless, for whomever it was stored.
-    fn invalidate(&self, pending: &Pending, headers: &HeaderMap) {
-        let target = &pending.ask.url;
-        let further = FURTHER_TARGETS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
-        let further = further.filter_map(|location| target.join(location).ok());
-        let further = further.filter(|url| url.origin() == target.origin());
-        let all = further.chain([target.clone()]);
-        for mut url in all {
-            url.set_fragment(None);
-            let keys = REGIMES.map(|regime| self.keys.address(&url, regime));
-            let keys: Vec<[u8; 32]> = keys.collect();
-            // Remembered first, or what is on its way could be put between.
-            self.purges.add(Purge::Url(url.into()));
-            keys.iter().for_each(|key| self.store.remove(key));
-        }
-    }
 }
 
 impl Replacement {
@@ -334,6 +315,11 @@ impl Kept {
         let (headers, asked) = (kept, pending.ask.headers.clone());
         let sets_cookie = lines.has("set-cookie");
         Self { key, url, entry, headers, selection, owner, began, sets_cookie, asked }
+    }
+
+    /// The fields that are stored: those that others may have.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The request fields that chose the answer.

@@ -1,5 +1,6 @@
 //! The cache in front of the actors: what costs no upstream call, and what is never shared.
 
+mod apart;
 mod failures;
 mod sharing;
 mod storage;

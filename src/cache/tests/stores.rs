@@ -46,6 +46,10 @@ fn purge_forgets_what_it_names_and_nothing_else() {
             (Purge::Url(ADDRESSES[0].into()), &[1, 2, 3][..]),
             (Purge::Prefix("http://a.example/x/".into()), &[2, 3]),
             (Purge::Host("http://a.example".into()), &[3]),
+            (Purge::Host("A.example".into()), &[3]),
+            (Purge::Url("HTTP://user@A.example:80/x/1#part".into()), &[1, 2, 3]),
+            (Purge::Prefix("http://A.example:80/x/".into()), &[2, 3]),
+            (Purge::Prefix("http://a.example".into()), &[3]),
             (Purge::Tag("odd".into()), &[0, 2]),
             (Purge::Everything, &[]),
         ] {
