@@ -19,14 +19,15 @@ use url::Url;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
+use crate::cache::audience::Audience;
 use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Pseudonym;
 use crate::sidecar::manner::{Manner, Repeats};
 use crate::sidecar::response::{of_own, of_served, of_shared};
-use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared};
-use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared, Told};
+use crate::sidecar::stream::SharedBody;
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::terms::{Terms, stand_in};
 use crate::sidecar::upload::Upload;
@@ -204,17 +205,24 @@ impl Exchanges {
             (_, Asked::Failed(error)) => Landing::Failed(error),
             (pending, Asked::Came(response, fate)) => {
                 let cache_status = pending.cache_status();
-                match fate {
-                    Some(_) => self.flights.let_together(place),
-                    None if is_failure(response.status()) => {}
-                    None => {
-                        self.flights.keep_apart(place);
-                        let behind = manner.behind();
-                        flight.leave_own(Own { response, cache_status, behind });
-                        return Landing::Released;
+                let told = match fate {
+                    Some(kept) => {
+                        self.flights.let_together(place);
+                        Some(Told::Kept(kept))
                     }
-                }
-                Landing::Shared(self.share(fate, response, cache_status, Some(place)))
+                    None if is_failure(response.status()) => {
+                        let audience = Audience::of(&pending, response.headers());
+                        audience.map(Box::new).map(Told::Failure)
+                    }
+                    None => None,
+                };
+                let Some(told) = told else {
+                    self.flights.keep_apart(place);
+                    let behind = manner.behind();
+                    flight.leave_own(Own { response, cache_status, behind });
+                    return Landing::Released;
+                };
+                Landing::Shared(self.share(told, response, cache_status, Some(place)))
             }
         }
     }
@@ -233,21 +241,20 @@ impl Exchanges {
     /// Reads an answer for all who want it, and stores it if it is to be.
     fn share(
         self: &Arc<Self>,
-        kept: Option<Box<Kept>>,
+        audience: Told,
         response: StreamingResponse,
         cache_status: CacheStatus,
         place: Option<&Place>,
     ) -> Arc<Shared> {
         let body = SharedBody::new(self.cache.options().body_max);
-        let cache_status = CacheStatus { stored: kept.is_some(), ..cache_status };
+        let stored = matches!(audience, Told::Kept(_));
+        let cache_status = CacheStatus { stored, ..cache_status };
         let (status, headers) = (response.status(), response.headers().clone());
-        let shared = Arc::new(Shared { status, headers, kept, body, cache_status });
+        let shared = Arc::new(Shared { status, headers, audience, body, cache_status });
         let (exchanges, reading, place) = (self.clone(), shared.clone(), place.cloned());
-        // The one who asked is counted as a reader until it has joined by itself.
-        let seat = shared.body.join();
         tokio::spawn(async move {
-            read(response, &reading.body, seat).await;
-            if let (Some(kept), Some(body)) = (&reading.kept, reading.whole()) {
+            read(response, &reading.body).await;
+            if let (Some(kept), Some(body)) = (reading.kept(), reading.whole()) {
                 exchanges.cache.keep(Kept::clone(kept), body);
             }
             if let Some(place) = place {
@@ -278,7 +285,8 @@ impl Exchanges {
             }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
-                let shared = self.share(Some(kept), response, pending.cache_status(), None);
+                let told = Told::Kept(kept);
+                let shared = self.share(told, response, pending.cache_status(), None);
                 of_shared(&shared, &ask, true).unwrap_or_else(|| {
                     refusal::of_error(&Error::new(ErrorKind::Internal, "the answer was lost"))
                 })
@@ -347,7 +355,7 @@ impl Exchanges {
 }
 
 /// Reads a body for all who read along, until it ends or nobody does.
-async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<SharedReader>) {
+async fn read(response: StreamingResponse, body: &SharedBody) {
     let mut chunks = response.into_body();
     let ended = loop {
         match chunks.next().await {
@@ -355,16 +363,12 @@ async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<S
                 if !body.push(chunk).await {
                     return;
                 }
-                if body.has_readers_beside_one() {
-                    seat = None;
-                }
             }
             Some(Err(error)) => break Err(error),
             None => break Ok(()),
         }
     };
     body.end(ended);
-    drop(seat);
 }
 
 /// What asking the upstream came to.

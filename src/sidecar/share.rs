@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{HeaderMap, SET_COOKIE};
 use quick_cache::sync::Cache as Table;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use tokio::sync::watch;
 
+use crate::cache::audience::Audience;
 use crate::cache::fate::{Kept, Replacement};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::trailers::Behind;
@@ -41,10 +43,17 @@ pub(super) enum Landing {
 pub(super) struct Shared {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// What it is stored by; `None` for a failure, which is told but not stored.
-    pub(super) kept: Option<Box<Kept>>,
+    pub(super) audience: Told,
     pub(super) body: Arc<SharedBody>,
     pub(super) cache_status: CacheStatus,
+}
+
+/// Who may have an answer beside the one who asked.
+pub(super) enum Told {
+    /// It is stored, and they are those whom it would be used for.
+    Kept(Box<Kept>),
+    /// It is a failure, which is told but not stored.
+    Failure(Box<Audience>),
 }
 
 /// A flight, as those see it who wait for it.
@@ -72,7 +81,7 @@ pub(super) struct Seat {
 /// The flights that are under way, and the places where waiting is of no use.
 pub(super) struct Flights {
     under_way: Mutex<HashMap<Place, Arc<Flight>>>,
-    apart: Table<[u8; 32], Instant>,
+    apart: Table<([u8; 32], Option<[u8; 32]>), Instant>,
 }
 
 impl Default for Flights {
@@ -84,7 +93,7 @@ impl Default for Flights {
 impl Flights {
     /// Joins the flight of a place, or begins it; `None` where waiting is of no use.
     pub(super) fn join(&self, place: &Place) -> Option<Seat> {
-        if self.apart.get(&place.0.0).is_some_and(|until| until > Instant::now()) {
+        if self.apart.get(&place.0).is_some_and(|until| until > Instant::now()) {
             return None;
         }
         let mut under_way = self.under_way();
@@ -107,12 +116,12 @@ impl Flights {
 
     /// Remembers that waiting at a place is of no use.
     pub(super) fn keep_apart(&self, place: &Place) {
-        self.apart.insert(place.0.0, Instant::now() + APART);
+        self.apart.insert(place.0, Instant::now() + APART);
     }
 
     /// Forgets it.
     pub(super) fn let_together(&self, place: &Place) {
-        self.apart.remove(&place.0.0);
+        self.apart.remove(&place.0);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Place, Arc<Flight>>> {
@@ -139,13 +148,38 @@ impl Flight {
 impl Shared {
     /// A reader, if the answer suits the request and its start is still there.
     pub(super) fn join(&self, request: &HeaderMap) -> Option<SharedReader> {
-        let suits = self.kept.as_ref().is_none_or(|kept| kept.is_for(request));
+        let suits = match &self.audience {
+            Told::Kept(kept) => kept.is_for(request),
+            Told::Failure(audience) => audience.is_for(request),
+        };
         if suits { self.body.join() } else { None }
     }
 
     /// Whether nobody else may have it while it comes.
     pub(super) fn is_for_one(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.is_for_one())
+        self.kept().is_some_and(Kept::is_for_one)
+    }
+
+    /// What it is stored by, if it is.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        match &self.audience {
+            Told::Kept(kept) => Some(kept),
+            Told::Failure(_) => None,
+        }
+    }
+
+    /// Its fields, for the one who asked or for another.
+    pub(super) fn headers_for(&self, first: bool) -> HeaderMap {
+        if first {
+            return self.headers.clone();
+        }
+        let mut headers = match &self.audience {
+            Told::Kept(kept) => kept.headers().clone(),
+            Told::Failure(audience) => audience.headers().clone(),
+        };
+        // A cookie is for the one who asked, even where it is stored.
+        headers.remove(SET_COOKIE);
+        headers
     }
 
     /// The whole body, if it has come.

@@ -1,0 +1,109 @@
+//! What is for one is told to that one alone, though others wait for the same answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use spillgate::cache::CacheOptions;
+use spillgate::cache::key::Identity;
+
+use super::origin::{Origin, get, ok, proxy, proxy_to, status};
+use crate::bench::eventually;
+
+/// Answers of clients that all wait before the origin says a word.
+async fn together(options: CacheOptions, origin: &Origin, fields: [&str; 2]) -> [String; 2] {
+    let sidecar = proxy_to(origin.addr, options).await;
+    let first = get(&sidecar, "/a", fields[0]);
+    eventually("the first is at the origin", || origin.count() == 1).await;
+    let second = get(&sidecar, "/a", fields[1]);
+    eventually("both wait", || sidecar.tally().waiting == 2).await;
+    origin.gate(true);
+    [first.await.unwrap(), second.await.unwrap()]
+}
+
+fn shared() -> CacheOptions {
+    CacheOptions { identity: Identity::Shared, ..CacheOptions::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn field_that_is_for_one_reaches_one_client() {
+    for said in ["private=\"x-user\"", "no-cache=\"x-user\""] {
+        let fields = format!("Cache-Control: max-age=60, {said}\r\nX-User: alice\r\n");
+        let origin = Origin::start(move |_| ok(&fields, "body"));
+        let answers = together(shared(), &origin, ["", ""]).await;
+        assert!(answers[0].contains("x-user: alice"), "{answers:?}");
+        assert!(answers[1].contains("collapsed") && !answers[1].contains("alice"), "{answers:?}");
+        assert_eq!(origin.count(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failure_that_is_for_one_is_told_to_one_client() {
+    for said in ["Cache-Control: private\r\n", "Vary: *\r\n", "Vary: X-User\r\n"] {
+        let origin = Origin::start(move |head| {
+            let user = head.lines().find_map(|line| line.strip_prefix("x-user: "));
+            status("503 Service Unavailable", said, &format!("sorry {}.", user.unwrap_or("you")))
+        });
+        let users = ["X-User: alice\r\n", "X-User: bob\r\n"];
+        let [alice, bob] = together(shared(), &origin, users).await;
+        assert!(alice.ends_with("sorry alice.") && bob.ends_with("sorry bob."), "{said} {bob}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failure_is_told_to_others_without_its_cookie() {
+    let origin =
+        Origin::start(|_| status("503 Service Unavailable", "Set-Cookie: id=1\r\n", "down"));
+    let answers = together(shared(), &origin, ["", ""]).await;
+    assert_eq!(origin.count(), 1);
+    assert!(answers[0].contains("set-cookie") && !answers[1].contains("set-cookie"), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_users_private_answer_keeps_nobody_else_from_waiting() {
+    let number = AtomicUsize::new(0);
+    let origin = Origin::start(move |head| {
+        if head.contains("cookie: ") {
+            return ok("Cache-Control: private\r\n", "for one");
+        }
+        let number = number.fetch_add(1, Ordering::SeqCst);
+        ok("Cache-Control: max-age=60\r\n", &format!("body {number}"))
+    });
+    origin.gate(true);
+    let sidecar = proxy(&origin).await;
+    assert!(get(&sidecar, "/a", "Cookie: id=1\r\n").await.unwrap().ends_with("for one"));
+    origin.gate(false);
+    let clients = [get(&sidecar, "/a", ""), get(&sidecar, "/a", "")];
+    eventually("both wait", || sidecar.tally().waiting == 2).await;
+    origin.gate(true);
+    for client in clients {
+        assert!(client.await.unwrap().ends_with("body 0"));
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn body_beyond_the_cap_whose_client_left_holds_nothing_up() {
+    let (number, body) = (AtomicUsize::new(0), "x".repeat(64 << 20));
+    let origin = Origin::start(move |_| {
+        let first = number.fetch_add(1, Ordering::SeqCst) == 0;
+        ok("Cache-Control: max-age=60\r\n", if first { &body } else { "short" })
+    });
+    let sidecar = proxy(&origin).await;
+    let client = get(&sidecar, "/a", "");
+    eventually("it waits", || (origin.count(), sidecar.tally().waiting) == (1, 1)).await;
+    client.abort();
+    eventually("it is gone", || sidecar.tally().waiting == 0).await;
+    origin.gate(true);
+    eventually("the origin is let go", || {
+        let (begun, ended) = origin.connections();
+        begun == ended
+    })
+    .await;
+    origin.gate(false);
+    let clients = [get(&sidecar, "/a", ""), get(&sidecar, "/a", "")];
+    eventually("both wait for another", || sidecar.tally().waiting == 2).await;
+    origin.gate(true);
+    for client in clients {
+        assert!(client.await.unwrap().ends_with("short"));
+    }
+    assert_eq!(origin.count(), 2);
+}
