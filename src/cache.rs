@@ -202,7 +202,7 @@ impl Cache {
             let page = old.map_or_else(|| page.clone(), |old| page.without(old));
             let page = page.put(&stored, &bounds);
             kept = page.variants.iter().any(|other| Arc::ptr_eq(other, &stored));
-            Keep::Page(page)
+            if page.variants.is_empty() { Keep::Nothing } else { Keep::Page(page) }
         });
         self.tallies.stored.fetch_add(u64::from(kept), Relaxed);
     }

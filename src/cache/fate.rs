@@ -1,5 +1,6 @@
 //! What becomes of an answer that came: stored, passed on, or replaced by what is stored.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -41,7 +42,7 @@ pub enum Fate {
 }
 
 /// A stored answer that takes the place of one that came, or did not.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Replacement {
     stored: Arc<Stored>,
     own: HeaderMap,
@@ -53,7 +54,7 @@ pub struct Replacement {
 }
 
 /// An answer that is stored once its body is whole.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kept {
     key: [u8; 32],
     url: String,
@@ -341,6 +342,20 @@ impl Kept {
     /// Whether it sets a cookie, which is for its own caller alone.
     pub fn sets_cookie(&self) -> bool {
         self.sets_cookie
+    }
+}
+
+impl fmt::Debug for Replacement {
+    /// Leaves the fields that came for one out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replacement").field("stored", &self.stored).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Kept {
+    /// Leaves address, fields and what chose it out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("entry", &self.entry).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 //! for a while, and an answer that is older than the oldest that is remembered is not stored at all.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ use url::Url;
 use crate::cache::page::{Page, Stored};
 
 /// Which answers are to be forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Purge {
     /// Those of one address.
     Url(String),
@@ -94,6 +95,19 @@ impl Purges {
         let forgotten = recent.len() == PURGES_MAX;
         let too_old = recent.front().is_some_and(|(oldest, _)| forgotten && *oldest > began);
         too_old || recent.iter().any(|(at, purge)| *at > began && purge.is_about(url, stored))
+    }
+}
+
+impl fmt::Debug for Purge {
+    /// Leaves addresses out: their queries may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(_) => f.write_str("Url(..)"),
+            Self::Prefix(_) => f.write_str("Prefix(..)"),
+            Self::Tag(tag) => f.debug_tuple("Tag").field(tag).finish(),
+            Self::Host(host) => f.debug_tuple("Host").field(host).finish(),
+            Self::Everything => f.write_str("Everything"),
+        }
     }
 }
 

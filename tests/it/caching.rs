@@ -4,6 +4,7 @@ mod apart;
 mod failures;
 mod sharing;
 mod storage;
+mod views;
 
 use std::sync::mpsc;
 

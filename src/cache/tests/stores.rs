@@ -69,6 +69,25 @@ fn purge_forgets_what_it_names_and_nothing_else() {
 }
 
 #[test]
+fn answer_that_is_too_large_drives_no_other_out() {
+    let (_directory, caches) = caches();
+    for cache in caches {
+        let come = |user: &'static str, body: Vec<u8>| {
+            let pending = sent(&cache, ask(ADDRESSES[0], &[("x-api-key", user)]));
+            let fields = table(&[("cache-control", "public, max-age=60"), ("vary", "x-api-key")]);
+            let Fate::Keep(kept) = cache.arrived(&pending, StatusCode::OK, &fields) else {
+                panic!("it may be stored")
+            };
+            cache.keep(*kept, body.into());
+        };
+        come("a", vec![1]);
+        come("b", vec![2; 4 << 20]);
+        let body = |user| Some(served(&cache, ask(ADDRESSES[0], &[("x-api-key", user)]))?.1);
+        assert_eq!((body("a"), body("b")), (Some(vec![1].into()), None));
+    }
+}
+
+#[test]
 fn answer_on_its_way_is_concerned_by_every_kind_of_purge() {
     let (_directory, caches) = caches();
     for cache in caches {
