@@ -251,15 +251,14 @@ impl Exchanges {
         let cache_status = CacheStatus { stored, ..cache_status };
         let (status, headers) = (response.status(), response.headers().clone());
         let shared = Arc::new(Shared { status, headers, audience, body, cache_status });
-        let (exchanges, reading, place) = (self.clone(), shared.clone(), place.cloned());
+        let (exchanges, reading) = (self.clone(), shared.clone());
+        let leaving = place.map(|place| self.flights.leaving(place));
         tokio::spawn(async move {
             read(response, &reading.body).await;
             if let (Some(kept), Some(body)) = (reading.kept(), reading.whole()) {
                 exchanges.cache.keep(Kept::clone(kept), body);
             }
-            if let Some(place) = place {
-                exchanges.flights.take_off(&place);
-            }
+            drop(leaving);
         });
         shared
     }

@@ -80,13 +80,27 @@ pub(super) struct Seat {
 
 /// The flights that are under way, and the places where waiting is of no use.
 pub(super) struct Flights {
-    under_way: Mutex<HashMap<Place, Arc<Flight>>>,
+    under_way: UnderWay,
     apart: Table<([u8; 32], Option<[u8; 32]>), Instant>,
+}
+
+type UnderWay = Arc<Mutex<HashMap<Place, Arc<Flight>>>>;
+
+/// Takes a flight off when it is dropped, however its reading ended.
+pub(super) struct Leaving {
+    under_way: UnderWay,
+    place: Place,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.place);
+    }
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { under_way: Mutex::default(), apart: Table::new(APART_MAX) }
+        Self { under_way: Arc::default(), apart: Table::new(APART_MAX) }
     }
 }
 
@@ -97,7 +111,7 @@ impl Flights {
             return None;
         }
         let mut under_way = self.under_way();
-        if let Some(flight) = under_way.get(place) {
+        if let Some(flight) = under_way.get(place).filter(|flight| !flight.is_lost()) {
             return Some(Seat { flight: flight.clone(), first: None });
         }
         if under_way.len() >= FLIGHTS_MAX {
@@ -107,6 +121,11 @@ impl Flights {
         let flight = Arc::new(Flight { landing, own: Mutex::new(None) });
         under_way.insert(place.clone(), flight.clone());
         Some(Seat { flight, first: Some(sender) })
+    }
+
+    /// Takes a flight off later, once what it returns is dropped.
+    pub(super) fn leaving(&self, place: &Place) -> Leaving {
+        Leaving { under_way: self.under_way.clone(), place: place.clone() }
     }
 
     /// Takes a flight off: whoever asks from here on begins another.
@@ -134,6 +153,11 @@ impl Flight {
     pub(super) async fn landed(&self) -> Option<Landing> {
         let mut landing = self.landing.clone();
         landing.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// Whether it will never land: who flew it panicked.
+    fn is_lost(&self) -> bool {
+        self.landing.has_changed().is_err() && self.landing.borrow().is_none()
     }
 
     pub(super) fn leave_own(&self, own: Own) {
@@ -194,3 +218,22 @@ const FLIGHTS_MAX: usize = 65_536;
 const APART_MAX: usize = 16_384;
 /// How long they are.
 const APART: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flight_that_will_never_land_is_begun_anew() {
+        let (flights, place) = (Flights::default(), (([1; 32], None), Vec::new()));
+        let lead = flights.join(&place).unwrap().first.unwrap();
+        assert!(flights.join(&place).unwrap().first.is_none());
+        lead.send(Some(Landing::Released)).unwrap();
+        drop(lead);
+        assert!(flights.join(&place).unwrap().first.is_none(), "it has landed");
+        drop(flights.leaving(&place));
+        let lost = flights.join(&place).unwrap().first.unwrap();
+        drop(lost);
+        assert!(flights.join(&place).unwrap().first.is_some());
+    }
+}

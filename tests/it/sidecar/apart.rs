@@ -1,11 +1,14 @@
 //! What is for one is told to that one alone, though others wait for the same answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use spillgate::cache::CacheOptions;
 use spillgate::cache::key::Identity;
+use spillgate::cache::page::Page;
+use spillgate::cache::store::{CacheStore, Keep};
+use spillgate::cache::{Cache, CacheOptions};
 
-use super::origin::{Origin, get, ok, proxy, proxy_to, status};
+use super::origin::{Origin, get, ok, proxy, proxy_over, proxy_to, status};
 use crate::bench::eventually;
 
 /// Answers of clients that all wait before the origin says a word.
@@ -78,6 +81,54 @@ async fn one_users_private_answer_keeps_nobody_else_from_waiting() {
         assert!(client.await.unwrap().ends_with("body 0"));
     }
     assert_eq!(origin.count(), 2);
+}
+
+/// A store of the service's own that cannot take anything.
+struct Broken;
+
+impl CacheStore for Broken {
+    fn get(&self, _: &[u8; 32]) -> Option<Arc<Page>> {
+        None
+    }
+
+    fn update(&self, _: [u8; 32], _: &mut dyn FnMut(Option<&Page>) -> Keep) {
+        panic!("it is broken")
+    }
+
+    fn remove(&self, _: &[u8; 32]) {}
+
+    fn visit(&self, _: &mut dyn FnMut(&Page) -> Keep) {}
+
+    fn resize(&self, _: u64) {}
+
+    fn page_bytes_max(&self) -> u64 {
+        1 << 20
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store_that_panics_leaves_no_answer_behind() {
+    let number = AtomicUsize::new(0);
+    let origin = Origin::start(move |_| {
+        let number = number.fetch_add(1, Ordering::SeqCst);
+        ok("Cache-Control: max-age=60\r\n", &format!("body {number}"))
+    });
+    origin.gate(true);
+    let cache = Arc::new(Cache::new(CacheOptions::default(), Arc::new(Broken), [7; 32]));
+    let sidecar = proxy_over(origin.addr, cache, |_| {}).await;
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|answer: &String| !answer.ends_with("body 2")) {
+        assert!(seen.len() < 1_000, "an answer that was not stored is given for ever");
+        seen.push(get(&sidecar, "/a", "").await.unwrap());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -152,19 +152,28 @@ pub(crate) async fn proxy_with(
     options: CacheOptions,
     change: impl FnOnce(&mut ListenerOptions),
 ) -> Sidecar {
+    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
+    proxy_over(origin, Arc::new(cache), change).await
+}
+
+/// A proxy over a cache.
+pub(crate) async fn proxy_over(
+    origin: SocketAddr,
+    cache: Arc<Cache>,
+    change: impl FnOnce(&mut ListenerOptions),
+) -> Sidecar {
     let client = Client::builder().passing_on().defaults(|config| {
         config.limits.global = 256;
         config.defaults.concurrency = 256;
         config.defaults.limit.floor = 256;
     });
     let client = client.build().unwrap();
-    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
     let upstream = format!("http://{origin}/").parse().unwrap();
     let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
     let mut listener =
         ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
     change(&mut listener);
-    Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
+    Sidecar::start(client, cache, vec![listener]).await.unwrap()
 }
 
 /// Sends bytes and reads until the connection ends.
