@@ -49,14 +49,12 @@ use patch::PolicyPatch;
 use pattern::{HostName, HostPattern};
 use place::{Places, Scope};
 use section::HostSection;
-use serving::{ListenerSettings, ListenerShape};
+use serving::ListenerSettings;
 use settings::{
     CacheSettings, CallDefaults, ChaosSettings, Coalesce, ExportProtocol, TelemetrySettings,
     TlsSettings,
 };
-use shape::{
-    CoalesceShape, DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape,
-};
+use shape::{DefaultsShape, EnvironmentShape, FileShape, ProtocolShape, TelemetryShape};
 use source::Source;
 
 /// Everything that can be set, checked.
@@ -100,7 +98,9 @@ impl Config {
         let mut config = Self { chaos, places, ..Self::default() };
         problems.extend(config.take_defaults(&shape.defaults));
         config.take_telemetry(shape.telemetry);
-        config.listeners = shape.listener.into_iter().map(ListenerShape::settings).collect();
+        let (listeners, slips) = serving::read(shape.listener, &config.places);
+        config.listeners = listeners;
+        problems.extend(slips);
         let slip;
         (config.admin, slip) = shape.admin.read(&config.places);
         problems.extend(slip);
@@ -354,15 +354,6 @@ impl Config {
             Some(self.places.refused(&route.scope, &error))
         });
         routes.collect()
-    }
-}
-
-impl From<CoalesceShape> for Coalesce {
-    fn from(shape: CoalesceShape) -> Self {
-        match shape {
-            CoalesceShape::Identical => Self::Identical,
-            CoalesceShape::Off => Self::Off,
-        }
     }
 }
 

@@ -20,3 +20,6 @@ pub enum Caching {}
 
 #[doc = include_str!("../docs/howto/stale-while-revalidate-in-a-ui.md")]
 pub enum StaleWhileRevalidateInAUi {}
+
+#[doc = include_str!("../docs/howto/forward-proxy.md")]
+pub enum ForwardProxy {}

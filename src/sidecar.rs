@@ -1,12 +1,14 @@
 //! The sidecar: everything this library does, for programs in any language, as a proxy.
 //!
-//! A reverse listener stands for one upstream. Requests pass the cache first and then the client, so
-//! queue, breaker, retries and spans apply; bodies stream both ways.
+//! A reverse listener stands for one upstream, a forward listener for all hosts on its list. Requests
+//! pass the cache first and then the client, so queue, breaker, retries and spans apply; bodies
+//! stream both ways. Tunnels are made the same way, and then carry what nobody here reads.
 
 pub mod admin;
 mod alarm;
 mod body;
 pub mod bounds;
+mod carrying;
 mod counts;
 mod exchange;
 mod house;
@@ -18,6 +20,7 @@ mod listeners;
 pub mod manner;
 mod opaque;
 mod parting;
+mod places;
 mod premises;
 mod presence;
 mod refusal;
@@ -25,9 +28,11 @@ mod response;
 mod share;
 mod stream;
 pub mod tally;
+mod target;
 mod terms;
 mod tls;
 mod trailers;
+mod tunnel;
 mod upload;
 
 use std::io;
@@ -37,10 +42,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::client::Client;
+use crate::config::serving::{ListenerRole, TunnelLimits};
 use crate::sidecar::admin::{Admin, AdminOptions, Orders};
 use crate::sidecar::bounds::Bounds;
 use crate::sidecar::exchange::Exchanges;
@@ -53,14 +58,25 @@ use crate::sidecar::tally::Tally;
 pub struct ListenerOptions {
     /// Where it listens, such as `127.0.0.1:9001`; port 0 takes a free one.
     pub bind: String,
-    /// Where its requests go: scheme, host, port and a path that is put before theirs.
-    pub upstream: Url,
+    /// Where its requests go.
+    pub role: ListenerRole,
     /// Which of its requests are sent again after a failure.
     pub repeats: Repeats,
     /// Certificate chain and key, as PEM files, if it speaks TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// How long its clients may keep it waiting.
     pub bounds: Bounds,
+    /// What bounds its tunnels.
+    pub tunnels: TunnelLimits,
+}
+
+impl ListenerOptions {
+    /// A listener on a free port of the loopback interface, for requests in the clear.
+    pub fn of(role: ListenerRole) -> Self {
+        let (tunnels, bounds) = (TunnelLimits::default(), Bounds::default());
+        let bind = "127.0.0.1:0".to_owned();
+        Self { bind, role, repeats: Repeats::NeverSent, tls: None, bounds, tunnels }
+    }
 }
 
 /// A client and its cache, for listeners to stand on.
@@ -203,7 +219,8 @@ impl Sidecar {
         tally
     }
 
-    /// Takes no more connections and waits until those that are open have had their answers.
+    /// Takes no more connections and waits until those that are open have had their answers, and
+    /// tunnels have come to their end.
     pub async fn drain(self) {
         let options = DrainOptions { lame_duck: Duration::ZERO, grace: Duration::MAX };
         self.drain_within(options).await;
@@ -224,6 +241,8 @@ impl Sidecar {
             tokio::time::timeout(options.grace, self.premises.house.connections.wait()).await;
         let cut = if ended.is_err() { self.premises.in_flight() } else { 0 };
         self.premises.house.cut.cancel();
+        // Whoever ends the client next ends no call of which somebody would still be told.
+        let _ = tokio::time::timeout(CUT_MAX, self.premises.house.connections.wait()).await;
         self.stop_admin.cancel();
         cut
     }
@@ -239,3 +258,6 @@ impl std::fmt::Debug for Sidecar {
         f.debug_struct("Sidecar").field("addrs", &self.addrs()).finish_non_exhaustive()
     }
 }
+
+/// How long what is cut off may take to be gone.
+const CUT_MAX: Duration = Duration::from_secs(1);

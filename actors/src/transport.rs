@@ -14,6 +14,7 @@ use futures_util::Stream;
 use http::{HeaderMap, Method, StatusCode, Version};
 use spillgate_core::advice::ErrorKind;
 use spillgate_core::outcome::Exposure;
+use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
 
 use crate::phases::{Phase, PhaseMarks};
@@ -62,10 +63,24 @@ pub struct Beside {
     pub interim: Option<Interim>,
     /// What goes and comes behind the bodies.
     pub trailers: Option<Arc<dyn Trailers>>,
+    /// Who takes the connection over if the answer makes it a tunnel: that of a `CONNECT`, or a 101
+    /// to a request that asks for another protocol.
+    pub handover: Option<Handover>,
 }
 
 /// Sees interim answers: their status and fields.
 pub type Interim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+
+/// Takes a connection over that became a tunnel.
+pub type Handover = Arc<dyn Fn(Tunnel) + Send + Sync>;
+
+/// A connection that carries whatever both ends say; dropping it closes it.
+pub type Tunnel = Box<dyn Duplex>;
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// The fields behind the bodies of one call, for a caller that passes them on.
 pub trait Trailers: Send + Sync {

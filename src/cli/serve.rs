@@ -24,9 +24,9 @@ use crate::cli::failure::Failure;
 use crate::cli::setup::block_on;
 use crate::cli::signals::{Hangups, Signals};
 use crate::config::Config;
-use crate::config::serving::{ListenerSettings, ServingPreset};
+use crate::config::pattern::HostPattern;
+use crate::config::serving::{ListenerRole, ListenerSettings, ServingPreset};
 use crate::sidecar::admin::{Order, Orders};
-use crate::sidecar::bounds::Bounds;
 use crate::sidecar::manner::Repeats;
 use crate::sidecar::{DrainOptions, ListenerOptions, Sidecar};
 
@@ -42,6 +42,14 @@ pub(crate) struct ServeArgs {
     /// Where requests go, beside the listeners of the file
     #[arg(long, value_name = "URL", env = "SPILLGATE_UPSTREAM")]
     upstream: Option<Url>,
+    /// Be a forward proxy for the hosts of --allow instead
+    #[arg(long, env = "SPILLGATE_FORWARD", requires = "allow", conflicts_with = "upstream",
+        value_parser = clap::builder::FalseyValueParser::new())]
+    forward: bool,
+    /// Hosts that --forward may reach, such as `*.example.com` or `localhost:8080`; can be repeated
+    #[arg(long, value_name = "HOST", env = "SPILLGATE_ALLOW", value_delimiter = ',',
+        requires = "forward", value_parser = HostPattern::parse)]
+    allow: Vec<HostPattern>,
     /// How daring it is where the file does not say
     #[arg(long, value_enum, env = "SPILLGATE_PRESET", default_value_t = Preset::Cautious)]
     preset: Preset,
@@ -68,6 +76,14 @@ impl ServeArgs {
         Ok(config.with_environment()?)
     }
 
+    /// What the flags alone say is to be served.
+    fn role(&self) -> Option<ListenerRole> {
+        if self.forward {
+            return Some(ListenerRole::Forward(self.allow.clone()));
+        }
+        self.upstream.clone().map(ListenerRole::Reverse)
+    }
+
     fn file(&self) -> Option<&PathBuf> {
         self.config.as_ref()
     }
@@ -88,7 +104,9 @@ async fn serve(args: &ServeArgs) -> Result<Exit, Failure> {
     watch.files(files_of(args, &listeners));
     if listeners.is_empty() {
         let failure = Failure::usage("there is nothing to serve");
-        return Err(failure.hint("name an --upstream, or a file with a [[listener]]"));
+        return Err(failure.hint(
+            "name an --upstream, hosts to --allow with --forward, or a file with a [[listener]]",
+        ));
     }
     let admin = args.admin.options(&config)?;
     descriptors::raise();
@@ -125,11 +143,12 @@ async fn until_told(
     loop {
         let reply = tokio::select! {
             biased;
-            () = signals.next() => return,
+            // First: a signal that follows an order to drain is the second word, and ends it at once.
             order = next_order(&mut orders) => match order {
                 Order::Drain => return,
                 Order::Reload(reply) => Some(reply),
             },
+            () = signals.next() => return,
             () = hangups.next() => None,
             () = watch.changed() => None,
         };
@@ -161,21 +180,25 @@ async fn next_order(orders: &mut Orders) -> Order {
 type Named = (ServingPreset, String, ListenerOptions);
 
 fn listeners(args: &ServeArgs, config: &Config) -> Vec<Named> {
-    let (of_flags, bounds) = (args.preset.into(), Bounds::default());
+    let of_flags = args.preset.into();
     let of_file = config.listeners.iter().map(|settings: &ListenerSettings| {
-        let (bind, upstream) = (settings.bind.to_string(), settings.upstream.clone());
-        let tls = settings.tls.clone();
-        // A file says itself what is sent again.
-        let options = ListenerOptions { bind, upstream, repeats: Repeats::ByPolicy, tls, bounds };
-        (settings.preset.unwrap_or(of_flags), name_of(&settings.upstream), options)
+        let (role, tls) = (settings.role.clone(), settings.tls.clone());
+        let name = name_of(&role);
+        let options = ListenerOptions {
+            bind: settings.bind.to_string(),
+            // A file says itself what is sent again.
+            repeats: Repeats::ByPolicy,
+            tls,
+            tunnels: settings.tunnels,
+            ..ListenerOptions::of(role)
+        };
+        (settings.preset.unwrap_or(of_flags), name, options)
     });
-    let of_flag = args.upstream.iter().map(|upstream| {
-        let (bind, repeats) = (args.listen.clone(), Repeats::NeverSent);
-        let options =
-            ListenerOptions { bind, upstream: upstream.clone(), repeats, tls: None, bounds };
-        (of_flags, name_of(upstream), options)
+    let of_flag = args.role().map(|role| {
+        let (bind, name) = (args.listen.clone(), name_of(&role));
+        (of_flags, name, ListenerOptions { bind, ..ListenerOptions::of(role) })
     });
-    of_flag.chain(of_file).collect()
+    of_flag.into_iter().chain(of_file).collect()
 }
 
 /// Says where it listens, a line for each.
@@ -192,8 +215,9 @@ fn announce(sidecar: &Sidecar, listeners: &[Named], admin: Option<SocketAddr>) {
     let _ = out.flush();
 }
 
-/// An upstream's name and port, without what may be secret.
-fn name_of(upstream: &Url) -> String {
+/// An upstream's name and port, without what may be secret, or what the listener is.
+fn name_of(role: &ListenerRole) -> String {
+    let ListenerRole::Reverse(upstream) = role else { return "forward".to_owned() };
     let host = upstream.host_str().unwrap_or_default();
     upstream.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }

@@ -20,6 +20,8 @@ pub(super) enum Scope {
     Route(usize, usize),
     /// The `[[chaos]]` of this position in the file.
     Chaos(usize),
+    /// The `[[listener]]` of this position in the file.
+    Listener(usize),
     /// A host named by a program.
     Code(String),
 }
@@ -50,7 +52,11 @@ impl Places {
                 return problem;
             }
         }
-        let key = if matches!(scope, Scope::Chaos(_)) { "fault" } else { "match" };
+        let key = match scope {
+            Scope::Chaos(_) => "fault",
+            Scope::Listener(_) => "bind",
+            Scope::Defaults | Scope::Host(_) | Scope::Route(..) | Scope::Code(_) => "match",
+        };
         let last = [scope.tables().swap_remove(0), vec![Step::Key(key)]].concat();
         match &self.source {
             Some(source) => source.problem_at(&last, message),
@@ -141,6 +147,7 @@ impl Scope {
         let host = |index| vec![Step::Key("host"), Step::Item(index)];
         match self {
             Self::Chaos(index) => vec![vec![Step::Key("chaos"), Step::Item(*index)]],
+            Self::Listener(index) => vec![vec![Step::Key("listener"), Step::Item(*index)]],
             Self::Defaults | Self::Code(_) => vec![defaults],
             Self::Host(index) => vec![host(*index), defaults],
             Self::Route(index, route) => {

@@ -15,6 +15,7 @@ use super::choice::Hinted;
 use super::hedge::HedgeShape;
 use super::limiting::{HostLimitsShape, LimitsShape};
 use super::serving::ListenerShape;
+use super::settings::Coalesce;
 use super::value::{
     ByteSize, CollectorUrl, Count, HeaderText, MethodName, Natural, Number, Positive, Span, Text,
 };
@@ -273,5 +274,14 @@ impl<'de> Visitor<'de> for BudgetVisitor {
         let table = BudgetTable::deserialize(MapAccessDeserializer::new(table))?;
         let BudgetTable { ratio, initial, cap, price, price_throttled, refund } = table;
         Ok(BudgetShape { ratio, initial, cap, price, price_throttled, refund })
+    }
+}
+
+impl From<CoalesceShape> for Coalesce {
+    fn from(shape: CoalesceShape) -> Self {
+        match shape {
+            CoalesceShape::Identical => Self::Identical,
+            CoalesceShape::Off => Self::Off,
+        }
     }
 }

@@ -14,8 +14,6 @@ use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::request_body::Body;
 use spillgate_actors::transport::Interim;
-use tokio::sync::watch;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
@@ -23,15 +21,20 @@ use crate::cache::audience::Audience;
 use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
-use crate::sidecar::hygiene::Pseudonym;
-use crate::sidecar::manner::{Manner, Repeats};
-use crate::sidecar::response::{of_own, of_served, of_shared};
-use crate::sidecar::share::{Flight, Flights, Landing, Own, Place, Shared, Told};
+use crate::sidecar::hygiene::{Flaw, Pseudonym};
+use crate::sidecar::manner::Manner;
+use crate::sidecar::refusal::{late, lost};
+use crate::sidecar::response::{ends, of_own, of_served, of_shared};
+use crate::sidecar::share::{
+    Flight, Flights, Landing, Landings, Leaving, Own, Place, Shared, Told,
+};
 use crate::sidecar::stream::SharedBody;
 use crate::sidecar::tally::Tallies;
+use crate::sidecar::target::{Duty, Target};
 use crate::sidecar::terms::{Terms, stand_in};
+use crate::sidecar::tunnel::{Passage, Standing, Tunnels};
 use crate::sidecar::upload::Upload;
-use crate::sidecar::{hygiene, refusal};
+use crate::sidecar::{hygiene, refusal, target, tunnel};
 
 /// What all exchanges share.
 pub(super) struct Exchanges {
@@ -40,14 +43,17 @@ pub(super) struct Exchanges {
     terms: Terms,
     flights: Flights,
     name: Pseudonym,
-    pub(super) tallies: Tallies,
+    pub(super) tunnels: Tunnels,
+    pub(super) tallies: Arc<Tallies>,
 }
 
 impl Exchanges {
     pub(super) fn new(client: Client, cache: Arc<Cache>) -> Self {
         let (flights, name) = (Flights::default(), Pseudonym::fresh());
         let terms = Terms::of(&client, &cache);
-        Self { client, cache, terms, flights, name, tallies: Tallies::default() }
+        let tallies: Arc<Tallies> = Arc::default();
+        let tunnels = Tunnels::new(client.clone(), tallies.clone());
+        Self { client, cache, terms, flights, name, tunnels, tallies }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -61,27 +67,38 @@ impl Exchanges {
     /// Answers a request, whatever happens.
     pub(super) async fn answer(
         self: &Arc<Self>,
-        (upstream, repeats): (&Url, Repeats),
+        duty: &Duty,
         request: Request<Upload>,
         interim: Option<Interim>,
+        standing: &Standing,
     ) -> Response<OutBody> {
         self.tallies.requests.fetch_add(1, Relaxed);
         let (mut parts, body) = request.into_parts();
-        let mut response = if let Some(flaw) = hygiene::flaw(&parts, &self.name) {
-            refusal::of_flaw(flaw)
-        } else {
-            let manner = Manner::take(&mut parts.headers, repeats, interim);
-            hygiene::prepare(&mut parts.headers);
-            self.name.append_via(&mut parts.headers, parts.version);
-            let url = hygiene::target(upstream, &parts.uri);
-            let (method, headers) = (parts.method, parts.headers);
-            let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
-            self.respond(ask, body, manner).await
+        let passage = Passage::wished(&mut parts, &body);
+        let switch = passage.as_ref().and_then(Passage::protocol);
+        let mut response = match hygiene::flaw(&parts, &self.name)
+            .map_or_else(|| target::of(&duty.role, &parts), Err)
+        {
+            Err(flaw) => refusal::of_flaw(flaw),
+            Ok(Target::Tunnel(_)) if passage.is_none() => refusal::of_flaw(Flaw::Tunnel),
+            Ok(Target::Answer(url) | Target::Tunnel(url)) => {
+                let manner = Manner::take(&mut parts.headers, duty.repeats, interim);
+                hygiene::prepare(&mut parts.headers);
+                self.name.append_via(&mut parts.headers, parts.version);
+                let (method, headers) = (parts.method, parts.headers);
+                let ask = Ask { method, url, headers, mode: CacheMode::Default, max_stale: None };
+                match passage {
+                    Some(passage) => {
+                        self.tunnels.open(ask, passage, &manner, (duty.tunnels, standing)).await
+                    }
+                    None => self.respond(ask, body, manner).await,
+                }
+            }
         };
-        let closes = response.headers().contains_key(CONNECTION);
         hygiene::strip(response.headers_mut());
+        tunnel::keep_switch(&mut response, switch);
         self.name.append_via(response.headers_mut(), Version::HTTP_11);
-        if closes && parts.version < Version::HTTP_2 {
+        if parts.version < Version::HTTP_2 && ends(&response) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -119,7 +136,7 @@ impl Exchanges {
             return self.alone(pending, manner.body(body), manner).await;
         }
         let place = pending.place();
-        let Some(seat) = self.flights.join(&place) else {
+        let Some(mut seat) = self.flights.join(&place) else {
             return self.alone(pending, Body::Empty, manner).await;
         };
         let ask = pending.ask().clone();
@@ -127,20 +144,24 @@ impl Exchanges {
         let stale = || stand_in(&self.cache, &pending, &late());
         let stale = manner.is_bounded().then(stale).flatten();
         let first = seat.first.is_some();
-        let spare = if let Some(landing) = seat.first {
+        let spare = if let Some(landings) = seat.first.take() {
             let (exchanges, flight) = (self.clone(), seat.flight.clone());
             // The flight is not bounded by the time of the one who began it.
             let manner = manner.for_all();
             tokio::spawn(async move {
-                let landed = exchanges.fly(&flight, &place, pending, &manner).await;
-                exchanges.end(&place, &landing, landed);
+                tokio::select! {
+                    landed = exchanges.fly(&flight, &place, pending, &manner) => {
+                        exchanges.end(&place, &landings, landed);
+                    }
+                    () = exchanges.flights.abandoned(&place, &landings) => {}
+                }
             });
             None
         } else {
             Some(pending)
         };
         let waits = self.tallies.waits();
-        let Some(landing) = manner.in_time(seat.flight.landed()).await else {
+        let Some(landing) = manner.in_time(seat.landed()).await else {
             let refused = || refusal::of_error(&late());
             let serve = |stale: Replacement| of_served(stale.serve(&ask.method, &ask.headers));
             return stale.map_or_else(refused, serve);
@@ -222,17 +243,18 @@ impl Exchanges {
                     flight.leave_own(Own { response, cache_status, behind });
                     return Landing::Released;
                 };
-                Landing::Shared(self.share(told, response, cache_status, Some(place)))
+                let leaving = self.flights.leaving(flight, place);
+                Landing::Shared(self.share(told, response, cache_status, Some(leaving)))
             }
         }
     }
 
     /// Tells those who wait. An answer that all may have is joined until it is stored: whoever came
     /// in between would find neither.
-    fn end(&self, place: &Place, landing: &watch::Sender<Option<Landing>>, landed: Landing) {
+    fn end(&self, place: &Place, landings: &Landings, landed: Landing) {
         let shared = matches!(landed, Landing::Shared(_));
         // Nobody may be left to hear it.
-        let _ = landing.send(Some(landed));
+        let _ = landings.send(Some(landed));
         if !shared {
             self.flights.take_off(place);
         }
@@ -244,7 +266,7 @@ impl Exchanges {
         audience: Told,
         response: StreamingResponse,
         cache_status: CacheStatus,
-        place: Option<&Place>,
+        leaving: Option<Leaving>,
     ) -> Arc<Shared> {
         let body = SharedBody::new(self.cache.options().body_max);
         let stored = matches!(audience, Told::Kept(_));
@@ -252,7 +274,6 @@ impl Exchanges {
         let (status, headers) = (response.status(), response.headers().clone());
         let shared = Arc::new(Shared { status, headers, audience, body, cache_status });
         let (exchanges, reading) = (self.clone(), shared.clone());
-        let leaving = place.map(|place| self.flights.leaving(place));
         tokio::spawn(async move {
             read(response, &reading.body).await;
             if let (Some(kept), Some(body)) = (reading.kept(), reading.whole()) {
@@ -338,8 +359,8 @@ impl Exchanges {
     /// Renews what was served stale, once however many ask.
     fn renew(self: &Arc<Self>, pending: Pending, manner: Manner) {
         let place = pending.place();
-        let Some(seat) = self.flights.join(&place) else { return };
-        let Some(landing) = seat.first else { return };
+        let Some(mut seat) = self.flights.join(&place) else { return };
+        let Some(landings) = seat.first.take() else { return };
         let exchanges = self.clone();
         tokio::spawn(async move {
             let landed = exchanges.fly(&seat.flight, &place, pending, &manner).await;
@@ -348,7 +369,7 @@ impl Exchanges {
             {
                 while reader.next().await.is_some() {}
             }
-            exchanges.end(&place, &landing, landed);
+            exchanges.end(&place, &landings, landed);
         });
     }
 }
@@ -375,15 +396,4 @@ enum Asked {
     Came(StreamingResponse, Option<Box<Kept>>),
     Replaced(Replacement),
     Failed(Error),
-}
-
-fn late() -> Error {
-    Error::new(ErrorKind::DeadlineExceeded, "the answer took longer than the client waits")
-}
-
-fn lost() -> Error {
-    Error::new(
-        ErrorKind::HttpProtocolError,
-        "the upstream answered about something that was not asked",
-    )
 }

@@ -1,12 +1,11 @@
 //! What passes from one hop to the next, and what does not (RFC 9110 section 7.6).
 
+use http::Version;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, VIA,
 };
 use http::request::Parts;
-use http::{Method, Uri, Version};
 use spillgate_actors::core::cache::updating::is_hop_by_hop;
-use url::Url;
 
 /// Removes what concerns one hop alone, and what `Connection` names as such.
 pub(super) fn strip(headers: &mut HeaderMap) {
@@ -57,8 +56,16 @@ pub(super) enum Flaw {
     Framing,
     /// It names no host, or two.
     Host,
-    /// It asks for a tunnel.
+    /// What came behind it can be neither a request nor wait for a tunnel.
+    Early,
+    /// It asks for a tunnel where there are none.
     Tunnel,
+    /// It does not say which host it is for.
+    Origin,
+    /// What it is for is no address that can be asked.
+    Target,
+    /// It is for a host that may not be reached from here.
+    Denied,
     /// It came this way before.
     Loop,
 }
@@ -74,9 +81,6 @@ pub(super) fn flaw(parts: &Parts, name: &Pseudonym) -> Option<Flaw> {
     let hosts = count(HOST);
     if hosts > 1 || hosts == 0 && parts.version == Version::HTTP_11 {
         return Some(Flaw::Host);
-    }
-    if parts.method == Method::CONNECT {
-        return Some(Flaw::Tunnel);
     }
     name.is_in(headers).then_some(Flaw::Loop)
 }
@@ -118,13 +122,4 @@ impl Pseudonym {
             .flat_map(|line| line.split(','))
             .any(|hop| hop.split_ascii_whitespace().nth(1).is_some_and(|name| name == self.name))
     }
-}
-
-/// Where a request of a reverse listener goes.
-pub(super) fn target(upstream: &Url, uri: &Uri) -> Url {
-    let mut url = upstream.clone();
-    let prefix = upstream.path().trim_end_matches('/');
-    url.set_path(&format!("{prefix}{}", uri.path()));
-    url.set_query(uri.query());
-    url
 }

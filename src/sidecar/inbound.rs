@@ -80,6 +80,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Inbound<T> {
         }
         let came = into.filled().get(before..).unwrap_or_default();
         let Err(flaw) = self.framing.read(came) else { return };
+        self.opaque.end();
         into.set_filled(before + flaw.at);
         self.ended = true;
         if !flaw.in_body {

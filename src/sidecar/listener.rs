@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 use spillgate_actors::transport::Interim;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::bounds::Bounds;
@@ -29,17 +29,17 @@ use crate::sidecar::exchange::Exchanges;
 use crate::sidecar::house::House;
 use crate::sidecar::inbound::Inbound;
 use crate::sidecar::interim::{InterimIo, Interims};
-use crate::sidecar::manner::Repeats;
 use crate::sidecar::opaque::Opaque;
 use crate::sidecar::parting::{Held, Parting, PartingIo};
 use crate::sidecar::presence::Presence;
+use crate::sidecar::target::Duty;
+use crate::sidecar::tunnel::Standing;
 use crate::sidecar::upload::Upload;
 
 /// What a listener does with what comes; it can change while it listens.
 pub(super) struct Service {
     pub(super) exchanges: Arc<Exchanges>,
-    pub(super) upstream: Url,
-    pub(super) repeats: Repeats,
+    pub(super) duty: Duty,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) bounds: Bounds,
 }
@@ -121,17 +121,19 @@ where
     let parting = Arc::new(Parting::new(presence.clone()));
     let stream = PartingIo::new(stream, parting.clone());
     let bounds = listening.service.load().bounds;
-    let inbound = Inbound::new(stream, (opaque.clone(), presence), bounds);
+    let inbound = Inbound::new(stream, (opaque.clone(), presence.clone()), bounds);
     let io = InterimIo::new(TokioIo::new(inbound), interims.clone(), opaque.clone());
     let (stop, cut) = (listening.stop.clone(), listening.house.cut.clone());
-    let asked = parting.clone();
+    let standing = Standing::new(presence, cut.clone());
+    let (asked, opened) = (parting.clone(), standing.clone());
     let handler = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(opaque.clone());
         let kept = (asked.begin(), Counted::at(&listening.counts, |counts| &counts.requests));
         let (listening, asked, interims) = (listening.clone(), asked.clone(), interims.clone());
+        let opened = opened.clone();
         async move {
             let service = listening.service.load_full();
-            let mut response = handle(&service, request, interims).await?;
+            let mut response = handle(&service, request, interims, &opened).await?;
             listening.counts.answered(&response);
             if asked.is_leaving() || listening.house.is_leaving() {
                 say_farewell(&mut response);
@@ -142,19 +144,31 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None).max_buf_size(HEAD_BYTES_MAX);
     builder.http2().timer(TokioTimer::new());
-    let connection = builder.serve_connection(io, handler);
-    let mut connection = pin!(connection.into_owned());
-    // How a connection ends is its peer's business.
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        () = stop.cancelled() => parting.leave(),
-    }
+    let connection = builder.serve_connection_with_upgrades(io, handler);
+    let connection = connection.into_owned();
+    let ending = async {
+        stop.cancelled().await;
+        parting.leave();
+        parting.is_framed().await;
+    };
+    last(connection, ending, cut).await;
+    // What became tunnels has left it by then.
+    standing.ended().await;
+}
+
+/// Lets a connection come to its end, or to its own way to end once `ending` is over, unless it is cut
+/// off. How it ends is its peer's business.
+async fn last<C: GracefulConnection>(
+    connection: C,
+    ending: impl Future<Output = ()>,
+    cut: CancellationToken,
+) {
+    let mut connection = pin!(connection);
     tokio::select! {
         biased;
         _ = connection.as_mut() => return,
         () = cut.cancelled() => return,
-        () = parting.is_framed() => connection.as_mut().graceful_shutdown(),
+        () = ending => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         biased;
@@ -167,6 +181,7 @@ async fn handle(
     service: &Service,
     request: Request<Incoming>,
     interims: Arc<Interims>,
+    standing: &Standing,
 ) -> Result<Response<OutBody>, Infallible> {
     // Elsewhere interim answers are frames, or unknown.
     let interim: Option<Interim> = (request.version() == Version::HTTP_11).then(|| {
@@ -177,8 +192,7 @@ async fn handle(
     });
     let tunnel = request.method() == Method::CONNECT && request.version() < Version::HTTP_2;
     let request = request.map(|body| Upload::new(body, service.bounds.body));
-    let place = (&service.upstream, service.repeats);
-    let mut response = service.exchanges.answer(place, request, interim).await;
+    let mut response = service.exchanges.answer(&service.duty, request, interim, standing).await;
     interims.close();
     if tunnel && !response.status().is_success() {
         // What came behind its head was not read as requests.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sidecar::listener::{self, Listening, Service};
 use crate::sidecar::premises::{Part, Premises, Rooms};
+use crate::sidecar::target::Duty;
 use crate::sidecar::{Changes, ListenerOptions, PartId, tls};
 
 /// Listens there, and nowhere else. Everything that can fail is done before anything changes.
@@ -76,12 +77,13 @@ fn service_of(
     PartId(part): PartId,
     options: ListenerOptions,
 ) -> io::Result<Service> {
-    let ListenerOptions { bind: _, upstream, repeats, tls, bounds } = options;
+    let ListenerOptions { bind: _, role, repeats, tls, bounds, tunnels } = options;
     let part = parts.get(part).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "it stands on a part of another sidecar")
     })?;
     let tls = tls.as_ref().map(tls::acceptor).transpose()?;
-    Ok(Service { exchanges: part.exchanges.clone(), upstream, repeats, tls, bounds })
+    let duty = Duty { role, repeats, tunnels };
+    Ok(Service { exchanges: part.exchanges.clone(), duty, tls, bounds })
 }
 
 /// An error with the address that it is about.

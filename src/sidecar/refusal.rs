@@ -4,13 +4,14 @@ use std::error::Error as _;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
 use spillgate_actors::error::Error;
 
 use crate::sidecar::body::OutBody;
 use crate::sidecar::hygiene::Flaw;
+use crate::sidecar::response::end_behind;
 use crate::sidecar::upload::UploadError;
 
 /// The answer to a call that ended in an error (RFC 9209 section 2.3).
@@ -22,12 +23,12 @@ pub(super) fn of_error(error: &Error) -> Response<OutBody> {
     if let Ok(kind) = HeaderValue::try_from(kind) {
         headers.insert(PROXY_STATUS, kind);
     }
-    if of_upload(error).is_some() {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
     let left = error.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(left) = left {
         headers.insert(RETRY_AFTER, HeaderValue::from(left.as_secs() + 1));
+    }
+    if of_upload(error).is_some() {
+        end_behind(&mut response);
     }
     response
 }
@@ -39,17 +40,40 @@ pub(super) fn not_stored() -> Response<OutBody> {
     response
 }
 
+/// The answer to a request for a tunnel to a host that has as many as it may.
+pub(super) fn too_many_tunnels() -> Response<OutBody> {
+    let text = "as many tunnels to this host are open as there may be\n";
+    let mut response = told(StatusCode::SERVICE_UNAVAILABLE, text);
+    tell(&mut response, "refused");
+    let limit = HeaderValue::from_static("spillgate; error=connection_limit_reached");
+    response.headers_mut().insert(PROXY_STATUS, limit);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// The answer to a request that goes no further; the connection ends with it.
 pub(super) fn of_flaw(flaw: Flaw) -> Response<OutBody> {
     let (status, text) = match flaw {
         Flaw::Framing => (StatusCode::BAD_REQUEST, "the body's length is ambiguous\n"),
+        Flaw::Early => (StatusCode::BAD_REQUEST, "wait for the 101 before you say more\n"),
         Flaw::Host => (StatusCode::BAD_REQUEST, "expected one host\n"),
         Flaw::Tunnel => (StatusCode::NOT_IMPLEMENTED, "there are no tunnels here\n"),
+        Flaw::Origin => {
+            (StatusCode::BAD_REQUEST, "expected a whole address, as in GET http://host/path\n")
+        }
+        Flaw::Target => {
+            (StatusCode::BAD_REQUEST, "expected http://host/path, or host:port to CONNECT to\n")
+        }
+        Flaw::Denied => (StatusCode::FORBIDDEN, "the host is not on this proxy's list\n"),
         Flaw::Loop => (StatusCode::LOOP_DETECTED, "the request came this way before\n"),
     };
     let mut response = told(status, text);
     tell(&mut response, "refused");
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if flaw == Flaw::Denied {
+        let denied = HeaderValue::from_static("spillgate; error=http_request_denied");
+        response.headers_mut().insert(PROXY_STATUS, denied);
+    }
+    end_behind(&mut response);
     response
 }
 
@@ -59,6 +83,19 @@ pub(super) fn told(status: StatusCode, text: &str) -> Response<OutBody> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
+}
+
+/// The client waits no longer.
+pub(super) fn late() -> Error {
+    Error::new(ErrorKind::DeadlineExceeded, "the answer took longer than the client waits")
+}
+
+/// The upstream answers about something else, whatever it is asked.
+pub(super) fn lost() -> Error {
+    Error::new(
+        ErrorKind::HttpProtocolError,
+        "the upstream answered about something that was not asked",
+    )
 }
 
 /// Says in `Cache-Status` that the answer is neither stored nor the origin's.

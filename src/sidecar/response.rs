@@ -16,6 +16,20 @@ use crate::cache::served::Served;
 use crate::sidecar::body::OutBody;
 use crate::sidecar::share::{Own, Shared};
 
+/// Marks an answer behind which the client's connection ends.
+#[derive(Clone)]
+struct Ends;
+
+/// Lets the client's connection end behind an answer.
+pub(super) fn end_behind(response: &mut Response<OutBody>) {
+    response.extensions_mut().insert(Ends);
+}
+
+/// Whether it does; what an upstream says of its own connection is no matter.
+pub(super) fn ends(response: &Response<OutBody>) -> bool {
+    response.extensions().get::<Ends>().is_some()
+}
+
 /// An answer from the store.
 pub(super) fn of_served(served: Served) -> Response<OutBody> {
     let Served { status, headers, body, cache_status, .. } = served;

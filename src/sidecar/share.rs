@@ -1,12 +1,12 @@
 //! Requests for the same answer wait for one, if its head says that they may have it.
 //!
-//! The first to ask begins a flight, which belongs to nobody: it goes on when its first client
-//! leaves. The head decides. An answer that may be stored is read by all for whom it is; a failure
+//! The first to ask begins a flight, which belongs to all who wait: it goes on when its first client
+//! leaves, and ends when the last does. The head decides. An answer that may be stored is read by all for whom it is; a failure
 //! is told to all once; anything else releases all others at once, and is remembered for a while, so
 //! that the next burst does not wait at all.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -56,9 +56,12 @@ pub(super) enum Told {
     Failure(Box<Audience>),
 }
 
+/// Who tells those who wait how a flight ended; if it is dropped before, they ask for themselves.
+pub(super) type Landings = Arc<watch::Sender<Option<Landing>>>;
+
 /// A flight, as those see it who wait for it.
 pub(super) struct Flight {
-    landing: watch::Receiver<Option<Landing>>,
+    landings: Weak<watch::Sender<Option<Landing>>>,
     /// The answer that is only for the one who asked.
     own: Mutex<Option<Own>>,
 }
@@ -74,8 +77,9 @@ pub(super) struct Own {
 /// A seat in a flight.
 pub(super) struct Seat {
     pub(super) flight: Arc<Flight>,
-    /// Whether the flight was begun for it.
-    pub(super) first: Option<watch::Sender<Option<Landing>>>,
+    /// What the flight is to be ended with, if it was begun for this seat.
+    pub(super) first: Option<Landings>,
+    landing: watch::Receiver<Option<Landing>>,
 }
 
 /// The flights that are under way, and the places where waiting is of no use.
@@ -86,10 +90,12 @@ pub(super) struct Flights {
 
 type UnderWay = Arc<Mutex<HashMap<Place, Arc<Flight>>>>;
 
-/// Takes a flight off when it is dropped, however its reading ended.
+/// Keeps a flight that has landed among those that are joined, and takes it off when it is dropped,
+/// however its reading ended.
 pub(super) struct Leaving {
     under_way: UnderWay,
     place: Place,
+    _landings: Option<Landings>,
 }
 
 impl Drop for Leaving {
@@ -111,21 +117,40 @@ impl Flights {
             return None;
         }
         let mut under_way = self.under_way();
-        if let Some(flight) = under_way.get(place).filter(|flight| !flight.is_lost()) {
-            return Some(Seat { flight: flight.clone(), first: None });
+        if let Some(flight) = under_way.get(place)
+            && let Some(landings) = flight.landings.upgrade()
+        {
+            let (flight, landing) = (flight.clone(), landings.subscribe());
+            return Some(Seat { flight, first: None, landing });
         }
         if under_way.len() >= FLIGHTS_MAX {
             return None;
         }
-        let (sender, landing) = watch::channel(None);
-        let flight = Arc::new(Flight { landing, own: Mutex::new(None) });
+        let (landings, landing) = watch::channel(None);
+        let landings = Arc::new(landings);
+        let flight = Flight { landings: Arc::downgrade(&landings), own: Mutex::new(None) };
+        let flight = Arc::new(flight);
         under_way.insert(place.clone(), flight.clone());
-        Some(Seat { flight, first: Some(sender) })
+        Some(Seat { flight, first: Some(landings), landing })
     }
 
-    /// Takes a flight off later, once what it returns is dropped.
-    pub(super) fn leaving(&self, place: &Place) -> Leaving {
-        Leaving { under_way: self.under_way.clone(), place: place.clone() }
+    /// Waits until nobody waits for a flight any more, and takes it off.
+    pub(super) async fn abandoned(&self, place: &Place, landings: &Landings) {
+        loop {
+            landings.closed().await;
+            let mut under_way = self.under_way();
+            // Nobody joins while the table is held.
+            if landings.receiver_count() == 0 {
+                under_way.remove(place);
+                return;
+            }
+        }
+    }
+
+    /// Takes a flight off later, once what it returns is dropped; until then it is joined.
+    pub(super) fn leaving(&self, flight: &Flight, place: &Place) -> Leaving {
+        let landings = flight.landings.upgrade();
+        Leaving { under_way: self.under_way.clone(), place: place.clone(), _landings: landings }
     }
 
     /// Takes a flight off: whoever asks from here on begins another.
@@ -148,18 +173,14 @@ impl Flights {
     }
 }
 
-impl Flight {
+impl Seat {
     /// Waits for the landing; `None` if the flight ended without.
-    pub(super) async fn landed(&self) -> Option<Landing> {
-        let mut landing = self.landing.clone();
-        landing.wait_for(Option::is_some).await.ok()?.clone()
+    pub(super) async fn landed(&mut self) -> Option<Landing> {
+        self.landing.wait_for(Option::is_some).await.ok()?.clone()
     }
+}
 
-    /// Whether it will never land: who flew it panicked.
-    fn is_lost(&self) -> bool {
-        self.landing.has_changed().is_err() && self.landing.borrow().is_none()
-    }
-
+impl Flight {
     pub(super) fn leave_own(&self, own: Own) {
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(own);
     }
@@ -224,16 +245,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flight_that_will_never_land_is_begun_anew() {
+    fn flight_is_joined_until_it_is_read_and_begun_anew_if_it_is_lost() {
         let (flights, place) = (Flights::default(), (([1; 32], None), Vec::new()));
-        let lead = flights.join(&place).unwrap().first.unwrap();
-        assert!(flights.join(&place).unwrap().first.is_none());
-        lead.send(Some(Landing::Released)).unwrap();
+        let begins = || flights.join(&place).unwrap().first;
+        let lead = flights.join(&place).unwrap();
+        assert!(begins().is_none());
+        let leaving = flights.leaving(&lead.flight, &place);
+        lead.first.as_ref().unwrap().send(Some(Landing::Released)).unwrap();
         drop(lead);
-        assert!(flights.join(&place).unwrap().first.is_none(), "it has landed");
-        drop(flights.leaving(&place));
-        let lost = flights.join(&place).unwrap().first.unwrap();
+        assert!(begins().is_none(), "it has landed and is not read yet");
+        drop(leaving);
+        let lost = begins().unwrap();
+        assert!(begins().is_none());
         drop(lost);
-        assert!(flights.join(&place).unwrap().first.is_some());
+        assert!(begins().is_some());
     }
 }

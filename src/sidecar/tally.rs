@@ -16,17 +16,24 @@ pub struct Tally {
     pub waiting: u64,
     /// Connections that are open.
     pub connections: u64,
+    /// Tunnels that are open.
+    pub tunnels: u64,
+    /// Tunnels that were opened.
+    pub tunnels_opened: u64,
 }
 
 impl Tally {
     /// Adds the numbers of another.
     pub(super) fn add(&mut self, other: Self) {
-        let Self { requests, hits, forwarded, waiting, connections } = other;
+        let Self { requests, hits, forwarded, waiting, connections, tunnels, tunnels_opened } =
+            other;
         self.requests += requests;
         self.hits += hits;
         self.forwarded += forwarded;
         self.waiting += waiting;
         self.connections += connections;
+        self.tunnels += tunnels;
+        self.tunnels_opened += tunnels_opened;
     }
 }
 
@@ -37,6 +44,8 @@ pub(super) struct Tallies {
     pub(super) hits: AtomicU64,
     pub(super) forwarded: AtomicU64,
     waiting: AtomicU64,
+    tunnels: AtomicU64,
+    tunnels_opened: AtomicU64,
 }
 
 /// Counts one that is there until it is dropped.
@@ -47,14 +56,21 @@ impl Tallies {
         Present::at(&self.waiting)
     }
 
+    pub(super) fn tunnels(&self) -> Present<'_> {
+        self.tunnels_opened.fetch_add(1, Relaxed);
+        Present::at(&self.tunnels)
+    }
+
     pub(super) fn read(&self) -> Tally {
-        let Self { requests, hits, forwarded, waiting } = self;
+        let Self { requests, hits, forwarded, waiting, tunnels, tunnels_opened } = self;
         Tally {
             requests: requests.load(Relaxed),
             hits: hits.load(Relaxed),
             forwarded: forwarded.load(Relaxed),
             waiting: waiting.load(Relaxed),
             connections: 0,
+            tunnels: tunnels.load(Relaxed),
+            tunnels_opened: tunnels_opened.load(Relaxed),
         }
     }
 }

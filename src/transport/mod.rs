@@ -5,6 +5,8 @@ mod connect;
 mod connections;
 mod current;
 mod decode;
+#[cfg(feature = "sidecar")]
+mod dial;
 mod errors;
 mod gate;
 mod head;
@@ -16,6 +18,8 @@ pub(crate) mod passing;
 mod pools;
 mod resolve;
 mod tls;
+#[cfg(feature = "sidecar")]
+mod tunnel;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use spillgate_core::call::{BreakerUse, HedgeDelay, HedgeUse};
 
 use crate::fetch::{Fetch, RepeatWish, Sharing};
-use crate::transport::{Interim, Trailers};
+use crate::transport::{Handover, Interim, Trailers};
 
 impl Fetch {
     /// Allows this many retries, each an attempt beyond the first.
@@ -30,6 +30,14 @@ impl Fetch {
     /// transport cannot see them.
     pub fn on_interim(mut self, interim: Interim) -> Self {
         self.beside.interim = Some(interim);
+        self
+    }
+
+    /// Hands the connection over once an attempt has made it a tunnel: with `CONNECT`, or a 101 to
+    /// `Upgrade`. The call then ends like any other, and the tunnel is its owner's; the standard
+    /// transport makes none.
+    pub fn on_tunnel(mut self, handover: Handover) -> Self {
+        self.beside.handover = Some(handover);
         self
     }
 

@@ -253,6 +253,10 @@ fn clients(page: &mut Page, moments: &[Moment<'_>]) {
                 "Requests that wait for another's answer",
                 |moment| moment.tally.waiting,
             ),
+            ("spillgate_tunnels", "gauge", "Tunnels that are open", |moment| moment.tally.tunnels),
+            ("spillgate_tunnels_total", "counter", "Tunnels that were opened", |moment| {
+                moment.tally.tunnels_opened
+            }),
             ("spillgate_calls", "gauge", "Calls inside the client", |moment| {
                 moment.state.calls as u64
             }),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use spillgate_actors::core::call::Priority;
 use spillgate_actors::snapshot::HostSnapshot;
 
+use crate::config::serving::ListenerRole;
 use crate::sidecar::premises::{Part, Rooms};
 
 /// All hosts of all clients.
@@ -94,9 +95,17 @@ pub(super) fn listeners(rooms: &Rooms) -> Value {
         let service = listening.service.load();
         let of = |part: &&Part| std::sync::Arc::ptr_eq(&part.exchanges, &service.exchanges);
         let preset = rooms.parts.iter().find(of).map(|part| part.name.to_string());
+        let (upstream, allow) = match &service.duty.role {
+            ListenerRole::Reverse(url) => (Some(url.origin().ascii_serialization()), None),
+            ListenerRole::Forward(allow) => {
+                let allow = allow.iter().map(ToString::to_string);
+                (None, Some(allow.collect::<Vec<String>>()))
+            }
+        };
         json!({
             "address": listening.addr.to_string(),
-            "upstream": service.upstream.origin().ascii_serialization(),
+            "upstream": upstream,
+            "allow": allow,
             "preset": preset,
             "tls": service.tls.is_some(),
             "connections": listening.counts.connections.present(),

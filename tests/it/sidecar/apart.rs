@@ -7,9 +7,12 @@ use spillgate::cache::key::Identity;
 use spillgate::cache::page::Page;
 use spillgate::cache::store::{CacheStore, Keep};
 use spillgate::cache::{Cache, CacheOptions};
+use spillgate::sidecar::Sidecar;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::origin::{Origin, get, ok, proxy, proxy_over, proxy_to, status};
-use crate::bench::eventually;
+use crate::bench::{PATIENCE, eventually};
 
 /// Answers of clients that all wait before the origin says a word.
 async fn together(options: CacheOptions, origin: &Origin, fields: [&str; 2]) -> [String; 2] {
@@ -122,8 +125,8 @@ async fn store_that_panics_leaves_no_answer_behind() {
         ok("Cache-Control: max-age=60\r\n", &format!("body {number}"))
     });
     origin.gate(true);
-    let cache = Arc::new(Cache::new(CacheOptions::default(), Arc::new(Broken), [7; 32]));
-    let sidecar = proxy_over(origin.addr, cache, |_| {}).await;
+    let cache = Cache::new(CacheOptions::default(), Arc::new(Broken), [7; 32]);
+    let sidecar = proxy_over(origin.addr, cache).await;
     let mut seen = Vec::new();
     while seen.last().is_none_or(|answer: &String| !answer.ends_with("body 2")) {
         assert!(seen.len() < 1_000, "an answer that was not stored is given for ever");
@@ -157,4 +160,33 @@ async fn body_beyond_the_cap_whose_client_left_holds_nothing_up() {
         assert!(client.await.unwrap().ends_with("short"));
     }
     assert_eq!(origin.count(), 2);
+}
+
+/// Asks for a path and reads as much of the answer.
+async fn read_some(sidecar: &Sidecar, path: &str, until: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(sidecar.addrs()[0]).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with(until) {
+        let mut chunk = [0; 1_024];
+        let count = tokio::time::timeout(PATIENCE, stream.read(&mut chunk)).await;
+        let count = count.expect("the answer comes").unwrap();
+        assert!(count > 0, "{answer}");
+        answer.push_str(std::str::from_utf8(&chunk[..count]).unwrap());
+    }
+    (stream, answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_that_comes_while_the_body_does_reads_along() {
+    let fields = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\n";
+    let origin = Origin::start(move |_| format!("{fields}begun"));
+    origin.gate(true);
+    let sidecar = proxy(&origin).await;
+    let (_first, answer) = read_some(&sidecar, "/a", "begun").await;
+    assert!(!answer.contains("collapsed"), "{answer}");
+    let (_second, answer) = read_some(&sidecar, "/a", "begun").await;
+    assert!(answer.contains("collapsed"), "{answer}");
+    assert_eq!(origin.count(), 1);
 }

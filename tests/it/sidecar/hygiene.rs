@@ -229,6 +229,23 @@ async fn fields_of_one_hop_stay_on_it_both_ways() {
     }
 }
 
+/// An upstream speaks of its own connection alone: the client's stays open, whatever it says.
+#[tokio::test]
+async fn upstreams_connection_is_not_the_clients() {
+    for said in ["keep-alive", "close", "X-Own"] {
+        let fields = format!("Cache-Control: no-store\r\nConnection: {said}\r\nX-Own: 1\r\n");
+        let origin = Origin::start(move |_| ok(&fields, "body"));
+        let sidecar = proxy(&origin).await;
+        origin.gate(true);
+        let twice = format!("{GET}{}", GET.replace("Host", "Connection: close\r\nHost"));
+        let answers = exchange(sidecar.addrs()[0], twice).await;
+        assert_eq!(answers.matches("200 OK").count(), 2, "{said}: {answers}");
+        assert_eq!(answers.matches("connection: close").count(), 1, "{said}: {answers}");
+    }
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+
 #[tokio::test]
 async fn request_that_came_this_way_before_is_refused() {
     let origin = Origin::start(|_| ok("", "seen"));
@@ -276,10 +293,12 @@ async fn interim_answers_arrive_before_the_final_one() {
 async fn deadline_of_the_client_ends_its_wait_and_not_the_flight() {
     let origin = Origin::start(|_| ok("Cache-Control: max-age=60\r\n", "seen"));
     let sidecar = proxy(&origin).await;
-    let hasty = get(&sidecar, "/a", "X-Spillgate-Deadline-Ms: 50\r\n").await.unwrap();
-    assert!(hasty.starts_with("HTTP/1.1 504"), "{hasty}");
+    let hasty = get(&sidecar, "/a", "X-Spillgate-Deadline-Ms: 1500\r\n");
+    eventually("it began the flight", || origin.count() == 1).await;
     let patient = get(&sidecar, "/a", "");
-    eventually("it waits", || sidecar.tally().waiting == 1).await;
+    eventually("both wait", || sidecar.tally().waiting == 2).await;
+    let hasty = hasty.await.unwrap();
+    assert!(hasty.starts_with("HTTP/1.1 504"), "{hasty}");
     origin.gate(true);
     assert!(patient.await.unwrap().ends_with("seen"));
     assert_eq!(origin.count(), 1);

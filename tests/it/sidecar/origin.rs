@@ -9,8 +9,9 @@ use spillgate::Client;
 use spillgate::cache::key::Identity;
 use spillgate::cache::memory::MemoryStore;
 use spillgate::cache::{Cache, CacheOptions};
-use spillgate::sidecar::bounds::Bounds;
-use spillgate::sidecar::manner::Repeats;
+use spillgate::config::Config;
+use spillgate::config::pattern::HostPattern;
+use spillgate::config::serving::ListenerRole;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 
 use crate::bench::PATIENCE;
@@ -51,7 +52,7 @@ impl Origin {
                 let (stage, say) = (on_stage.clone(), say.clone());
                 stage.state.lock().unwrap().connections += 1;
                 thread::spawn(move || {
-                    serve(&stream.unwrap(), &stage, say.as_ref());
+                    converse(&stream.unwrap(), &stage, say.as_ref());
                     // The stream is closed by then.
                     stage.state.lock().unwrap().closed += 1;
                 });
@@ -86,7 +87,7 @@ impl Origin {
 /// A field of the last answer on a connection: whoever reads it is not told.
 pub(crate) const ENDS: &[u8] = b"X-Ends: 1\r\n";
 
-fn serve(mut stream: &TcpStream, gate: &Stage, say: &Say) {
+fn converse(mut stream: &TcpStream, gate: &Stage, say: &Say) {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -152,28 +153,47 @@ pub(crate) async fn proxy_with(
     options: CacheOptions,
     change: impl FnOnce(&mut ListenerOptions),
 ) -> Sidecar {
-    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
-    proxy_over(origin, Arc::new(cache), change).await
+    let upstream = format!("http://{origin}/").parse().unwrap();
+    let mut listener = ListenerOptions::of(ListenerRole::Reverse(upstream));
+    change(&mut listener);
+    serve(listener, in_memory(options), |_| {}).await
 }
 
 /// A proxy over a cache.
-pub(crate) async fn proxy_over(
-    origin: SocketAddr,
-    cache: Arc<Cache>,
-    change: impl FnOnce(&mut ListenerOptions),
+pub(crate) async fn proxy_over(origin: SocketAddr, cache: Cache) -> Sidecar {
+    let upstream = format!("http://{origin}/").parse().unwrap();
+    serve(ListenerOptions::of(ListenerRole::Reverse(upstream)), cache, |_| {}).await
+}
+
+fn in_memory(options: CacheOptions) -> Cache {
+    Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32])
+}
+
+/// A forward proxy for the hosts of these patterns.
+pub(crate) async fn forward_proxy(allow: &[&str]) -> Sidecar {
+    let allow = allow.iter().map(|pattern| HostPattern::parse(pattern).unwrap()).collect();
+    listen(ListenerOptions::of(ListenerRole::Forward(allow)), |_| {}).await
+}
+
+/// A proxy as a listener is described, with changes to what is otherwise roomy.
+pub(crate) async fn listen(listener: ListenerOptions, change: impl FnOnce(&mut Config)) -> Sidecar {
+    let options = CacheOptions { identity: Identity::UnlessShared, ..Default::default() };
+    serve(listener, in_memory(options), change).await
+}
+
+async fn serve(
+    listener: ListenerOptions,
+    cache: Cache,
+    change: impl FnOnce(&mut Config),
 ) -> Sidecar {
     let client = Client::builder().passing_on().defaults(|config| {
         config.limits.global = 256;
         config.defaults.concurrency = 256;
         config.defaults.limit.floor = 256;
+        change(config);
     });
     let client = client.build().unwrap();
-    let upstream = format!("http://{origin}/").parse().unwrap();
-    let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
-    let mut listener =
-        ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
-    change(&mut listener);
-    Sidecar::start(client, cache, vec![listener]).await.unwrap()
+    Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
 }
 
 /// Sends bytes and reads until the connection ends.
@@ -201,4 +221,55 @@ pub(crate) fn get(sidecar: &Sidecar, path: &str, fields: &str) -> tokio::task::J
     let addr = sidecar.addrs()[0];
     let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
     tokio::spawn(exchange(addr, head))
+}
+
+/// A client of raw bytes that goes on talking.
+pub(crate) struct Talk(tokio::net::TcpStream);
+
+impl Talk {
+    /// Connects to a proxy and says something.
+    pub(crate) async fn begin(sidecar: &Sidecar, bytes: impl AsRef<[u8]>) -> Self {
+        let mut talk = Self(tokio::net::TcpStream::connect(sidecar.addrs()[0]).await.unwrap());
+        talk.say(bytes).await;
+        talk
+    }
+
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        use tokio::io::AsyncWriteExt as _;
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Says no more.
+    pub(crate) async fn end(&mut self) {
+        use tokio::io::AsyncWriteExt as _;
+        self.0.shutdown().await.unwrap();
+    }
+
+    /// The next head.
+    pub(crate) async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.hear(1).await.into_bytes());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// So many bytes.
+    pub(crate) async fn hear(&mut self, count: usize) -> String {
+        use tokio::io::AsyncReadExt as _;
+        let mut bytes = vec![0; count];
+        let read = tokio::time::timeout(PATIENCE, self.0.read_exact(&mut bytes)).await;
+        read.expect("bytes come").expect("the connection stands");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// All that comes until the connection ends.
+    pub(crate) async fn rest(&mut self) -> String {
+        use tokio::io::AsyncReadExt as _;
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await;
+        // A reset is an end, too.
+        let _ = read.expect("the connection ends");
+        String::from_utf8(bytes).unwrap()
+    }
 }

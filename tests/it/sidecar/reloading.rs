@@ -143,3 +143,30 @@ async fn what_the_file_says_of_the_cache_holds_and_changes() {
     }
     assert_eq!(drill.hits(), 3, "the cache is on");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_read_anew_when_its_file_changes() {
+    let drill = drill();
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let renew = || {
+        let fresh = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&cert, fresh.cert.pem()).unwrap();
+        std::fs::write(&key, fresh.signing_key.serialize_pem()).unwrap();
+        reqwest::Certificate::from_pem(fresh.cert.pem().as_bytes()).unwrap()
+    };
+    let first = renew();
+    let tls = format!("tls = {{ cert = {cert:?}, key = {key:?} }}\n");
+    let serving = Serving::start(&files(&drill, &tls), &["--watch", "5ms"]);
+    let port = serving.listeners[0].port();
+    let ask_trusting = |certificate: &reqwest::Certificate| {
+        let client = reqwest::Client::builder().tls_certs_only([certificate.clone()]);
+        client.build().unwrap().get(format!("https://localhost:{port}/ok")).send()
+    };
+    assert_eq!(ask_trusting(&first).await.unwrap().status(), 200);
+    let second = renew();
+    let reloads = "spillgate_reloads_total{outcome=\"done\"} 0\n";
+    serving.until("GET /metrics", |told| !told.contains(reloads)).await;
+    assert_eq!(ask_trusting(&second).await.unwrap().status(), 200);
+    assert!(ask_trusting(&first).await.is_err(), "the old one is gone");
+}

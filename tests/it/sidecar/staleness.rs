@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use spillgate::sidecar::bounds::Bounds;
-use spillgate::sidecar::manner::Repeats;
+use spillgate::config::serving::ListenerRole;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 use spillgate::{BreakerOptions, BreakerState, Client, ClientBuilder, Config};
 
@@ -20,9 +19,7 @@ async fn proxy_of(
 ) -> (Sidecar, Client) {
     let client = change(Client::builder().passing_on()).build().unwrap();
     let upstream = format!("http://{}/", origin.addr).parse().unwrap();
-    let (bind, repeats) = ("127.0.0.1:0".into(), Repeats::NeverSent);
-    let listener =
-        ListenerOptions { bind, upstream, repeats, tls: None, bounds: Bounds::default() };
+    let listener = ListenerOptions::of(ListenerRole::Reverse(upstream));
     let cache = client.cache().shared();
     (Sidecar::start(client.clone(), cache, vec![listener]).await.unwrap(), client)
 }

@@ -8,6 +8,8 @@ use spillgate::actors::core::cache::rules::{Rules, SetCookie};
 use spillgate::cache::CacheOptions;
 use spillgate::cache::key::Identity;
 use spillgate::sidecar::Sidecar;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::origin::{Origin, get, ok, proxy, proxy_to, status};
 use crate::bench::eventually;
@@ -231,6 +233,27 @@ async fn leader_that_leaves_takes_nobody_along() {
         assert!(other.await.unwrap().ends_with("body 0"));
     }
     assert_eq!(origin.count(), 1);
+}
+
+/// Pitfall A10: nobody is left to hear it, so the upstream is let go, and who comes next begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flight_that_all_have_left_is_ended() {
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sidecar = proxy_to(origin.local_addr().unwrap(), CacheOptions::default()).await;
+    let clients: Vec<_> = (0..CLIENTS).map(|_| get(&sidecar, "/a", "")).collect();
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    eventually("all wait", || sidecar.tally().waiting == CLIENTS).await;
+    clients.iter().for_each(tokio::task::JoinHandle::abort);
+    // The head, and then the end.
+    upstream.read_to_end(&mut Vec::new()).await.unwrap();
+    let next = get(&sidecar, "/a", "");
+    let (mut upstream, _) = origin.accept().await.unwrap();
+    let read = upstream.read(&mut [0; 1024]).await.unwrap();
+    assert!(read > 0, "the next asks anew");
+    upstream.write_all(ok("", "new").as_bytes()).await.unwrap();
+    let answer = next.await.unwrap();
+    assert!(answer.ends_with("new"), "{answer}");
+    assert_eq!(sidecar.tally().forwarded, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,8 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use spillgate::Client;
 use spillgate::cache::memory::MemoryStore;
 use spillgate::cache::{Cache, CacheOptions};
-use spillgate::sidecar::bounds::Bounds;
-use spillgate::sidecar::manner::Repeats;
+use spillgate::config::serving::ListenerRole;
 use spillgate::sidecar::{ListenerOptions, Sidecar};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -98,11 +97,10 @@ async fn files_that_cannot_be_used_are_named_with_the_reason() {
         ((&cert, &empty), "empty.pem", "no items"),
         ((&cert, &foreign), "key.pem", "belong"),
     ] {
-        let bind = "127.0.0.1:0".to_owned();
         let upstream = "http://127.0.0.1:1/".parse().unwrap();
         let tls = Some((files.0.clone(), files.1.clone()));
-        let (repeats, bounds) = (Repeats::NeverSent, Bounds::default());
-        let listener = ListenerOptions { bind, upstream, repeats, tls, bounds };
+        let role = ListenerRole::Reverse(upstream);
+        let listener = ListenerOptions { tls, ..ListenerOptions::of(role) };
         let client = Client::builder().passing_on().build().unwrap();
         let store = Arc::new(MemoryStore::new(1 << 20));
         let cache = Arc::new(Cache::new(CacheOptions::default(), store, [7; 32]));
