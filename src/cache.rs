@@ -5,11 +5,13 @@
 //! came. A hit is served in the asker's own task.
 
 pub mod ask;
+pub mod audience;
 #[cfg(feature = "cache-disk")]
 pub mod disk;
 pub mod fate;
 pub mod key;
 pub mod memory;
+mod outdating;
 pub mod page;
 pub mod purge;
 pub mod regime;
@@ -31,7 +33,7 @@ use url::Url;
 use crate::cache::key::{Identity, Keys};
 use crate::cache::page::{Bounds, Lines, Page, Stored};
 use crate::cache::purge::{Purge, Purges};
-use crate::cache::regime::{PartitionRules, RuleBook};
+use crate::cache::regime::{PartitionRules, REGIMES, RuleBook};
 use crate::cache::store::{CacheStore, Keep};
 use crate::cache::tally::{CacheTally, Tallies};
 use crate::cache::troubles::{BACK_OFF, Troubles};
@@ -93,11 +95,16 @@ impl Cache {
     }
 
     /// Forgets what a purge names, and what of it is still on its way; returns how many answers.
+    ///
+    /// One address is found by its key; for anything else all pages are looked at, on disk, too.
     pub fn purge(&self, purge: Purge) -> usize {
+        purge.spelled().iter().map(|purge| self.purge_spelled(purge)).sum()
+    }
+
+    fn purge_spelled(&self, named: &Purge) -> usize {
         let mut forgotten = 0;
-        let named = purge.clone();
-        self.purges.add(purge);
-        self.store.visit(&mut |page: &Page| {
+        self.purges.add(named.clone());
+        let mut look = |page: &Page| {
             let left: Vec<Arc<Stored>> =
                 page.variants.iter().filter(|stored| !named.names(page, stored)).cloned().collect();
             forgotten += page.variants.len() - left.len();
@@ -105,7 +112,17 @@ impl Cache {
                 return Keep::AsIs;
             }
             if left.is_empty() { Keep::Nothing } else { Keep::Page(page.with(left)) }
-        });
+        };
+        if let Purge::Url(url) = named
+            && let Ok(url) = Url::parse(url)
+        {
+            for key in REGIMES.map(|regime| self.keys.address(&url, regime)) {
+                self.store.update(key, &mut |page| page.map_or(Keep::AsIs, &mut look));
+            }
+            self.store.flush();
+        } else {
+            self.store.visit(&mut look);
+        }
         forgotten
     }
 
@@ -185,7 +202,7 @@ impl Cache {
             let page = old.map_or_else(|| page.clone(), |old| page.without(old));
             let page = page.put(&stored, &bounds);
             kept = page.variants.iter().any(|other| Arc::ptr_eq(other, &stored));
-            Keep::Page(page)
+            if page.variants.is_empty() { Keep::Nothing } else { Keep::Page(page) }
         });
         self.tallies.stored.fetch_add(u64::from(kept), Relaxed);
     }

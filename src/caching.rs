@@ -197,8 +197,10 @@ impl Way<'_> {
         let caching = &self.front.caching;
         caching.failures.note_answer(&pending, &response, self.terms.failures);
         let status = response.status();
-        if is_redirected(&response) && pending.ask().method.is_safe() {
-            // What came is another address's: nothing is learned from it about this one.
+        if is_redirected(&response) {
+            // What came is another address's: nothing is learned from it about this one, but that
+            // what may change things was taken.
+            caching.cache().taken(&pending);
             if status == StatusCode::NOT_MODIFIED && pending.is_validating() {
                 return Made::Again(Box::new(pending.unconditional()));
             }

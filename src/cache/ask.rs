@@ -1,5 +1,6 @@
 //! A request at the cache: answered from the store, or sent on with what the cache adds.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub enum CacheMode {
 }
 
 /// A request, as the cache sees it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ask {
     /// The method.
     pub method: Method,
@@ -364,6 +365,16 @@ impl Pending {
     pub fn unconditional(mut self) -> Self {
         self.validating = false;
         self
+    }
+}
+
+impl fmt::Debug for Ask {
+    /// Leaves the address and the fields out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, mode, max_stale, .. } = self;
+        let mut shown = f.debug_struct("Ask");
+        shown.field("method", method).field("mode", mode).field("max_stale", max_stale);
+        shown.finish_non_exhaustive()
     }
 }
 

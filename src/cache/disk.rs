@@ -121,11 +121,10 @@ impl DiskStore {
         self.desk.table.secret
     }
 
-    /// Waits until all that has changed is on disk.
-    pub fn flush(&self) {
-        let state = self.desk.lock();
-        let flushed = self.desk.changed.wait_while(state, |state| !state.dirty.is_empty());
-        drop(flushed);
+    /// The page of a key, which counts as no use of it.
+    fn peek(&self, key: &Key) -> Option<Arc<Page>> {
+        let dirty = self.desk.lock().dirty.get(key).cloned();
+        dirty.unwrap_or_else(|| self.desk.table.read(key).map(Arc::new))
     }
 
     fn load(&self, key: &Key) -> Option<Arc<Page>> {
@@ -196,16 +195,22 @@ impl CacheStore for DiskStore {
         self.change(*key, Keep::Nothing);
     }
 
+    fn flush(&self) {
+        // Else others could go on writing for as long as they like.
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.desk.settle();
+    }
+
     fn visit(&self, visit: &mut dyn FnMut(&Page) -> Keep) {
         let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let keys: Vec<Key> = self.desk.lock().index.keys().copied().collect();
         for key in keys {
-            if let Some(page) = self.load(&key) {
+            if let Some(page) = self.peek(&key) {
                 self.change(key, visit(&page));
             }
         }
         // What is forgotten on purpose must not come back after a crash.
-        self.flush();
+        self.desk.settle();
     }
 
     /// A file that is larger becomes smaller when it is opened again.
@@ -249,6 +254,11 @@ impl Drop for DiskStore {
 impl Desk {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until all that has changed is on disk.
+    fn settle(&self) {
+        drop(self.changed.wait_while(self.lock(), |state| !state.dirty.is_empty()));
     }
 
     /// Writes batch after batch until the store is closed and all is written.

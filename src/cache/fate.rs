@@ -1,5 +1,6 @@
 //! What becomes of an answer that came: stored, passed on, or replaced by what is stored.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,7 +12,7 @@ use spillgate_actors::core::cache::date::Wall;
 use spillgate_actors::core::cache::directives::{Directives, Extent};
 use spillgate_actors::core::cache::fields::Fields as _;
 use spillgate_actors::core::cache::freshness::{Exchange, Freshness, Said};
-use spillgate_actors::core::cache::invalidation::{self, FURTHER_TARGETS};
+use spillgate_actors::core::cache::invalidation;
 use spillgate_actors::core::cache::rules::Rules;
 use spillgate_actors::core::cache::status::{CacheStatus, From};
 use spillgate_actors::core::cache::storing::{Answered, Entry, Unstorable, judge};
@@ -23,8 +24,6 @@ use url::Url;
 use crate::cache::ask::{CacheMode, Pending, is_lent};
 use crate::cache::key::{Identity, Owner};
 use crate::cache::page::{Lines, Stored};
-use crate::cache::purge::Purge;
-use crate::cache::regime::REGIMES;
 use crate::cache::served::Served;
 use crate::cache::tally::Tallies;
 use crate::cache::{Cache, now};
@@ -43,7 +42,7 @@ pub enum Fate {
 }
 
 /// A stored answer that takes the place of one that came, or did not.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Replacement {
     stored: Arc<Stored>,
     own: HeaderMap,
@@ -55,7 +54,7 @@ pub struct Replacement {
 }
 
 /// An answer that is stored once its body is whole.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kept {
     key: [u8; 32],
     url: String,
@@ -89,7 +88,7 @@ impl Cache {
             return Fate::Replace(stale);
         }
         if invalidation::invalidates(ask.method.as_str(), status.as_u16()) {
-            self.invalidate(pending, headers);
+            self.invalidate(&ask.url, headers);
         }
         if ask.method == Method::HEAD {
             self.headed(pending, status, headers);
@@ -146,8 +145,8 @@ impl Cache {
     /// says that it must not be used without the origin's word.
     pub fn anything(&self, pending: &Pending) -> Option<Replacement> {
         let stored = self.held(pending)?;
-        let directives = &stored.entry.said.directives;
-        if directives.must_revalidate || directives.no_cache == Extent::Whole {
+        let validated = stored.entry.said.directives.no_cache == Extent::Whole;
+        if validated || using::forbids_stale(&pending.rules, &stored.entry) {
             return None;
         }
         Some(self.replacement(stored, Some("fallback-stale")))
@@ -255,23 +254,6 @@ impl Cache {
             Headed::Renewed => drop(self.merged(pending, held, newer)),
         }
     }
-
-    /// Forgets what an unsafe request has made useless, for whomever it was stored.
-    fn invalidate(&self, pending: &Pending, headers: &HeaderMap) {
-        let target = &pending.ask.url;
-        let further = FURTHER_TARGETS.iter().filter_map(|name| headers.get(*name)?.to_str().ok());
-        let further = further.filter_map(|location| target.join(location).ok());
-        let further = further.filter(|url| url.origin() == target.origin());
-        let all = further.chain([target.clone()]);
-        for mut url in all {
-            url.set_fragment(None);
-            let keys = REGIMES.map(|regime| self.keys.address(&url, regime));
-            let keys: Vec<[u8; 32]> = keys.collect();
-            // Remembered first, or what is on its way could be put between.
-            self.purges.add(Purge::Url(url.into()));
-            keys.iter().for_each(|key| self.store.remove(key));
-        }
-    }
 }
 
 impl Replacement {
@@ -336,6 +318,11 @@ impl Kept {
         Self { key, url, entry, headers, selection, owner, began, sets_cookie, asked }
     }
 
+    /// The fields that are stored: those that others may have.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The request fields that chose the answer.
     pub fn selecting(&self) -> &[String] {
         &self.entry.selecting
@@ -355,6 +342,20 @@ impl Kept {
     /// Whether it sets a cookie, which is for its own caller alone.
     pub fn sets_cookie(&self) -> bool {
         self.sets_cookie
+    }
+}
+
+impl fmt::Debug for Replacement {
+    /// Leaves the fields that came for one out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replacement").field("stored", &self.stored).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Kept {
+    /// Leaves address, fields and what chose it out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("entry", &self.entry).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every part tells its length, so that nothing inside a value can make two addresses look alike.
 //! Credentials enter as a keyed digest: a key says nothing about them.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, PROXY_AUTHORIZATION};
+use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 /// How requests with credentials are kept apart.
@@ -49,16 +49,20 @@ impl Keys {
 
     /// Whose answers a request may have; `None` for those of nobody in particular.
     pub(super) fn owner(&self, headers: &HeaderMap) -> Owner {
-        let anonymous = CREDENTIALS.iter().all(|name| !headers.contains_key(name));
-        if self.identity == Identity::Shared || anonymous {
+        if self.identity == Identity::Shared {
             return None;
         }
+        let said = headers.iter().filter(|(name, value)| is_credential(name, value));
+        let mut said: Vec<(&HeaderName, &HeaderValue)> = said.collect();
+        if said.is_empty() {
+            return None;
+        }
+        // The lines of one field stay in order.
+        said.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
         let mut hasher = blake3::Hasher::new_keyed(&self.secret);
-        for name in &CREDENTIALS {
-            for value in headers.get_all(name) {
-                append(&mut hasher, name.as_str().as_bytes());
-                append(&mut hasher, value.as_bytes());
-            }
+        for (name, value) in said {
+            append(&mut hasher, name.as_str().as_bytes());
+            append(&mut hasher, value.as_bytes());
         }
         Some(*hasher.finalize().as_bytes())
     }
@@ -66,7 +70,12 @@ impl Keys {
 
 /// Whether a request says who asks in more than a cookie, which many requests carry for no reason.
 pub(super) fn names_user_beside_cookie(headers: &HeaderMap) -> bool {
-    CREDENTIALS.iter().any(|name| *name != COOKIE && headers.contains_key(name))
+    headers.iter().any(|(name, value)| *name != COOKIE && is_credential(name, value))
+}
+
+/// Whether a field says who asks: by its name, or because whoever set it called it a secret.
+fn is_credential(name: &HeaderName, value: &HeaderValue) -> bool {
+    value.is_sensitive() || CREDENTIALS.contains(&name.as_str())
 }
 
 /// Whose an answer is, as a keyed digest; `None` for nobody in particular.
@@ -78,12 +87,18 @@ fn append(hasher: &mut blake3::Hasher, bytes: &[u8]) {
 }
 
 /// The fields that say who asks.
-const CREDENTIALS: [HeaderName; 5] = [
-    AUTHORIZATION,
-    COOKIE,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-auth-token"),
+const CREDENTIALS: [&str; 11] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "x-auth-token",
+    "api-key",
+    "x-access-token",
+    "x-goog-api-key",
+    "x-amz-security-token",
+    "x-session-token",
+    "private-token",
 ];
 
 #[cfg(test)]
@@ -140,6 +155,8 @@ mod tests {
             &[("cookie", "a; b")],
             &[("cookie", "ab")],
             &[("x-api-key", "a")],
+            &[("api-key", "a")],
+            &[("private-token", "a")],
         ] {
             let owner = owner(Identity::ByCredentials, fields);
             assert!(!seen.contains(&owner), "{fields:?}");
@@ -147,5 +164,22 @@ mod tests {
         }
         assert_eq!(owner(Identity::ByCredentials, &[("accept", "a")]), None);
         assert_eq!(owner(Identity::Shared, &[("cookie", "a")]), None);
+        let turned = [("x-api-key", "k"), ("cookie", "c")];
+        let there = owner(Identity::ByCredentials, &turned);
+        let back = owner(Identity::ByCredentials, &[turned[1], turned[0]]);
+        assert!(there.is_some() && there == back);
+    }
+
+    #[test]
+    fn what_is_called_a_secret_says_who_asks() {
+        let owner = |text: &str, is_secret: bool| {
+            let mut value: HeaderValue = text.parse().unwrap();
+            value.set_sensitive(is_secret);
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("x-mine"), value)]);
+            assert_eq!(names_user_beside_cookie(&headers), is_secret);
+            Keys::new([7; 32], Identity::ByCredentials).owner(&headers)
+        };
+        assert_eq!(owner("a", false), None);
+        assert!(owner("a", true).is_some() && owner("a", true) != owner("b", true));
     }
 }

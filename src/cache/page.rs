@@ -1,5 +1,6 @@
 //! What is stored for one address: answers, told apart by the requests that they are for.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use spillgate_actors::core::cache::vary;
 use crate::cache::key::Owner;
 
 /// The answers of one address, the newest first.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Page {
     /// The address.
     pub url: String,
@@ -20,7 +21,7 @@ pub struct Page {
 }
 
 /// A stored answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Stored {
     /// What the rules remember of it.
     pub entry: Entry,
@@ -86,6 +87,10 @@ impl Page {
         }
         let others = self.variants.iter().filter(|old| !stored.replaces(old)).cloned();
         let mut variants: Vec<Arc<Stored>> = others.collect();
+        if PAGE_BYTES + self.url.len() as u64 + stored.bytes() > bounds.bytes_max {
+            // For what cannot stay in any case the others need not go.
+            return self.with(variants);
+        }
         // What was asked for earlier stands behind, or it would be chosen first.
         let at = variants.partition_point(|old| old.began > stored.began);
         variants.insert(at, stored.clone());
@@ -143,6 +148,22 @@ impl Stored {
         let selecting = self.entry.selecting.iter().map(|name| name.len() + FIELD_BYTES);
         let head = fields.sum::<usize>() + selecting.sum::<usize>() + self.selection.len();
         (head + self.body.len()) as u64 + PAGE_BYTES
+    }
+}
+
+impl fmt::Debug for Page {
+    /// Leaves the address out: its query may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("variants", &self.variants).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Stored {
+    /// Leaves fields and body out, and what chose it: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Stored");
+        shown.field("entry", &self.entry).field("bytes", &self.body.len());
+        shown.field("began", &self.began).finish_non_exhaustive()
     }
 }
 

@@ -4,16 +4,18 @@
 //! for a while, and an answer that is older than the oldest that is remembered is not stored at all.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
 use http::HeaderName;
+use url::Url;
 
 use crate::cache::page::{Page, Stored};
 
 /// Which answers are to be forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Purge {
     /// Those of one address.
     Url(String),
@@ -21,7 +23,7 @@ pub enum Purge {
     Prefix(String),
     /// Those that `Surrogate-Key` or `Cache-Tag` calls so.
     Tag(String),
-    /// Those of one host: scheme, name and port as in an address.
+    /// Those of one host: name and port, and the scheme if it is to be of one alone.
     Host(String),
     /// All.
     Everything,
@@ -35,6 +37,21 @@ pub(super) struct Purges {
 }
 
 impl Purge {
+    /// The same as addresses are stored, however it is spelled; one of a host without its scheme is
+    /// of both.
+    pub(super) fn spelled(self) -> Vec<Self> {
+        match self {
+            Self::Url(url) => vec![Self::Url(plain(&url).map_or(url, Into::into))],
+            Self::Prefix(prefix) => vec![Self::Prefix(plain(&prefix).map_or(prefix, Into::into))],
+            Self::Host(host) if host.contains("://") => vec![Self::Host(origin(&host))],
+            Self::Host(host) => {
+                let both = ["http", "https"].map(|scheme| format!("{scheme}://{host}"));
+                both.iter().map(|host| Self::Host(origin(host))).collect()
+            }
+            Self::Tag(_) | Self::Everything => vec![self],
+        }
+    }
+
     pub(super) fn names(&self, page: &Page, stored: &Stored) -> bool {
         self.is_about(&page.url, stored)
     }
@@ -79,6 +96,34 @@ impl Purges {
         let too_old = recent.front().is_some_and(|(oldest, _)| forgotten && *oldest > began);
         too_old || recent.iter().any(|(at, purge)| *at > began && purge.is_about(url, stored))
     }
+}
+
+impl fmt::Debug for Purge {
+    /// Leaves addresses out: their queries may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(_) => f.write_str("Url(..)"),
+            Self::Prefix(_) => f.write_str("Prefix(..)"),
+            Self::Tag(tag) => f.debug_tuple("Tag").field(tag).finish(),
+            Self::Host(host) => f.debug_tuple("Host").field(host).finish(),
+            Self::Everything => f.write_str("Everything"),
+        }
+    }
+}
+
+/// An address without what is no part of it where it is stored; `None` if it is none.
+fn plain(url: &str) -> Option<Url> {
+    let mut url = Url::parse(url).ok()?;
+    url.set_fragment(None);
+    // These cannot fail where credentials stand.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Some(url)
+}
+
+fn origin(host: &str) -> String {
+    let parsed = Url::parse(host).map(|url| url.origin().ascii_serialization());
+    parsed.unwrap_or_else(|_| host.to_owned())
 }
 
 /// Purges that are remembered for answers on their way.

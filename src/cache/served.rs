@@ -1,5 +1,6 @@
 //! An answer made from what is stored, for one request.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use spillgate_actors::core::cache::status::{CacheStatus, Life};
 use crate::cache::page::{Lines, Stored};
 
 /// An answer from the store.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Served {
     /// The status: the stored one, or 304, 206 or 416 as the request asked.
     pub status: StatusCode,
@@ -112,6 +113,15 @@ impl Served {
             self.headers.insert(CONTENT_RANGE, range);
         }
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.body.len()));
+    }
+}
+
+impl fmt::Debug for Served {
+    /// Leaves fields and body out: they may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Served");
+        shown.field("status", &self.status).field("bytes", &self.body.len());
+        shown.field("cache_status", &self.cache_status).finish_non_exhaustive()
     }
 }
 

@@ -35,7 +35,10 @@ pub trait CacheStore: Send + Sync + 'static {
     /// Forgets the page of a key.
     fn remove(&self, key: &[u8; 32]);
 
-    /// Shows each page once. O(pages).
+    /// Waits until what was changed is kept for good, in a store that outlives the process.
+    fn flush(&self) {}
+
+    /// Shows each page once, as a use of none. O(pages).
     fn visit(&self, visit: &mut dyn FnMut(&Page) -> Keep);
 
     /// Takes so many bytes at the most from here on; what is beyond goes.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache as Table;
-use spillgate_actors::answer::Response;
+use spillgate_actors::answer::{Head, Response};
 use spillgate_actors::core::advice::{ErrorClass, ErrorKind};
 use spillgate_actors::error::Error;
 
 use crate::cache::ask::{CacheMode, Pending};
+use crate::cache::audience::Audience;
 use crate::cache::fate::is_failure;
 use crate::caching::labels::Label;
 use crate::caching::renewals::Place;
@@ -24,7 +25,13 @@ pub(super) struct Failures {
 
 struct Failure {
     until: Instant,
-    what: Result<Response, Error>,
+    what: Result<Answer, Error>,
+}
+
+/// An answer, and who may be told of it.
+struct Answer {
+    response: Response,
+    audience: Audience,
 }
 
 impl Default for Failures {
@@ -50,14 +57,20 @@ impl Failures {
         time: Option<Duration>,
     ) {
         let Some(time) = time.filter(|_| pending.may_store()) else { return };
-        if is_failure(response.status()) {
-            self.note(pending, time, Ok(response.clone()));
-        } else {
+        if !is_failure(response.status()) {
             self.table.remove(&pending.place());
+            return;
+        }
+        let audience = Audience::of(pending, response.headers()).filter(Audience::remembers);
+        let Some(audience) = audience else { return };
+        if response.bytes().len() <= BODY_BYTES_MAX {
+            let head = Head { headers: audience.headers().clone(), ..response.clone().into_head() };
+            let response = Response::new(head, response.bytes().clone());
+            self.note(pending, time, Ok(Answer { response, audience }));
         }
     }
 
-    fn note(&self, pending: &Pending, time: Duration, what: Result<Response, Error>) {
+    fn note(&self, pending: &Pending, time: Duration, what: Result<Answer, Error>) {
         // Half of it again at the most, so that not all who remember come back at once.
         let share = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
         let until = Instant::now() + time.mul_f64(1.0 + share / 2.0);
@@ -82,9 +95,14 @@ impl Caching {
             self.failures.table.remove(&pending.place());
             return None;
         }
+        if let Ok(Answer { audience, .. }) = &failure.what
+            && !audience.is_for(&pending.ask().headers)
+        {
+            return None;
+        }
         if let Some(stale) = self.cache().instead(pending) {
             let label = match &failure.what {
-                Ok(response) => Label::after(response),
+                Ok(answer) => Label::after(&answer.response),
                 Err(error) => Label::instead_of(error),
             };
             return Some(Ok(label.replace(front, pending, &stale)));
@@ -93,7 +111,7 @@ impl Caching {
             return None;
         }
         Some(match &failure.what {
-            Ok(response) => Ok(Label::of_memory().mark(response.clone())),
+            Ok(answer) => Ok(Label::of_memory().mark(answer.response.clone())),
             Err(error) => Err(remembered(error, failure.until)),
         })
     }
@@ -109,5 +127,7 @@ fn remembered(error: &Error, until: Instant) -> Error {
     again.after_status(error.last_status())
 }
 
+/// The longest body that is remembered with its failure.
+const BODY_BYTES_MAX: usize = 16 << 10;
 /// Failures that are remembered.
 const FAILURES_MAX: usize = 4_096;

@@ -7,7 +7,6 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use spillgate_actors::fetch::Fetch;
 use spillgate_actors::messages::Invalidate;
-use url::Url;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look};
@@ -130,9 +129,9 @@ impl CacheHandle {
 }
 
 impl Caching {
-    /// Forgets what is named, however it is spelled.
+    /// Forgets what is named.
     pub(crate) fn invalidate(&self, purge: Purge) -> usize {
-        spelled(purge).into_iter().map(|purge| self.cache().purge(purge)).sum()
+        self.cache().purge(purge)
     }
 }
 
@@ -146,33 +145,6 @@ impl From<Invalidate> for Purge {
             Invalidate::Everything => Self::Everything,
         }
     }
-}
-
-/// A purge as addresses are stored; one of a host without its scheme is of both.
-fn spelled(purge: Purge) -> Vec<Purge> {
-    match purge {
-        Purge::Url(url) => {
-            let parsed = Url::parse(&url).map(|mut parsed| {
-                parsed.set_fragment(None);
-                // Credentials are no part of what is stored; these cannot fail where they stand.
-                let _ = parsed.set_username("");
-                let _ = parsed.set_password(None);
-                parsed.into()
-            });
-            vec![Purge::Url(parsed.unwrap_or(url))]
-        }
-        Purge::Host(host) if host.contains("://") => vec![Purge::Host(origin(&host))],
-        Purge::Host(host) => {
-            let both = ["http", "https"].map(|scheme| format!("{scheme}://{host}"));
-            both.iter().map(|host| Purge::Host(origin(host))).collect()
-        }
-        Purge::Prefix(_) | Purge::Tag(_) | Purge::Everything => vec![purge],
-    }
-}
-
-fn origin(host: &str) -> String {
-    let parsed = Url::parse(host).map(|url| url.origin().ascii_serialization());
-    parsed.unwrap_or_else(|_| host.to_owned())
 }
 
 impl fmt::Debug for CacheHandle {

@@ -12,6 +12,7 @@ use spillgate_actors::error::Error;
 use spillgate_actors::fetch::Fetch;
 
 use crate::cache::ask::{CacheMode, Look};
+use crate::cache::fate::is_failure;
 use crate::caching::labels::Label;
 use crate::caching::{CacheWish, Front};
 use crate::response::Response;
@@ -106,13 +107,16 @@ impl Stream for Views {
                         self.state = State::Waiting { call, shown };
                         return Poll::Pending;
                     };
-                    let response = match answer {
-                        Ok(response) => Some(response),
-                        Err(error) => {
-                            self.error = Some(error);
-                            shown.map(|shown| *shown)
+                    let (response, error) = match answer {
+                        // An error page is no news of what is shown.
+                        Ok(response) if shown.is_some() && is_failure(response.status()) => {
+                            (None, response.error_for_status().err())
                         }
+                        Ok(response) => (Some(response), None),
+                        Err(error) => (None, Some(error)),
                     };
+                    self.error = error;
+                    let response = response.or(shown.map(|shown| *shown));
                     return Poll::Ready(response.map(last));
                 }
             }

@@ -17,6 +17,7 @@ use spillgate_actors::transport::Interim;
 
 use crate::cache::Cache;
 use crate::cache::ask::{Ask, CacheMode, Look, Pending};
+use crate::cache::audience::Audience;
 use crate::cache::fate::{Fate, Kept, Replacement, is_failure};
 use crate::client::Client;
 use crate::sidecar::body::OutBody;
@@ -24,8 +25,10 @@ use crate::sidecar::hygiene::{Flaw, Pseudonym};
 use crate::sidecar::manner::Manner;
 use crate::sidecar::refusal::{late, lost};
 use crate::sidecar::response::{ends, of_own, of_served, of_shared};
-use crate::sidecar::share::{Flight, Flights, Landing, Landings, Own, Place, Shared};
-use crate::sidecar::stream::{SharedBody, SharedReader};
+use crate::sidecar::share::{
+    Flight, Flights, Landing, Landings, Leaving, Own, Place, Shared, Told,
+};
+use crate::sidecar::stream::SharedBody;
 use crate::sidecar::tally::Tallies;
 use crate::sidecar::target::{Duty, Target};
 use crate::sidecar::terms::{Terms, stand_in};
@@ -223,17 +226,25 @@ impl Exchanges {
             (_, Asked::Failed(error)) => Landing::Failed(error),
             (pending, Asked::Came(response, fate)) => {
                 let cache_status = pending.cache_status();
-                match fate {
-                    Some(_) => self.flights.let_together(place),
-                    None if is_failure(response.status()) => {}
-                    None => {
-                        self.flights.keep_apart(place);
-                        let behind = manner.behind();
-                        flight.leave_own(Own { response, cache_status, behind });
-                        return Landing::Released;
+                let told = match fate {
+                    Some(kept) => {
+                        self.flights.let_together(place);
+                        Some(Told::Kept(kept))
                     }
-                }
-                Landing::Shared(self.share(fate, response, cache_status, Some(place)))
+                    None if is_failure(response.status()) => {
+                        let audience = Audience::of(&pending, response.headers());
+                        audience.map(Box::new).map(Told::Failure)
+                    }
+                    None => None,
+                };
+                let Some(told) = told else {
+                    self.flights.keep_apart(place);
+                    let behind = manner.behind();
+                    flight.leave_own(Own { response, cache_status, behind });
+                    return Landing::Released;
+                };
+                let leaving = self.flights.leaving(flight, place);
+                Landing::Shared(self.share(told, response, cache_status, Some(leaving)))
             }
         }
     }
@@ -252,26 +263,23 @@ impl Exchanges {
     /// Reads an answer for all who want it, and stores it if it is to be.
     fn share(
         self: &Arc<Self>,
-        kept: Option<Box<Kept>>,
+        audience: Told,
         response: StreamingResponse,
         cache_status: CacheStatus,
-        place: Option<&Place>,
+        leaving: Option<Leaving>,
     ) -> Arc<Shared> {
         let body = SharedBody::new(self.cache.options().body_max);
-        let cache_status = CacheStatus { stored: kept.is_some(), ..cache_status };
+        let stored = matches!(audience, Told::Kept(_));
+        let cache_status = CacheStatus { stored, ..cache_status };
         let (status, headers) = (response.status(), response.headers().clone());
-        let shared = Arc::new(Shared { status, headers, kept, body, cache_status });
-        let (exchanges, reading, place) = (self.clone(), shared.clone(), place.cloned());
-        // The one who asked is counted as a reader until it has joined by itself.
-        let seat = shared.body.join();
+        let shared = Arc::new(Shared { status, headers, audience, body, cache_status });
+        let (exchanges, reading) = (self.clone(), shared.clone());
         tokio::spawn(async move {
-            read(response, &reading.body, seat).await;
-            if let (Some(kept), Some(body)) = (&reading.kept, reading.whole()) {
+            read(response, &reading.body).await;
+            if let (Some(kept), Some(body)) = (reading.kept(), reading.whole()) {
                 exchanges.cache.keep(Kept::clone(kept), body);
             }
-            if let Some(place) = place {
-                exchanges.flights.take_off(&place);
-            }
+            drop(leaving);
         });
         shared
     }
@@ -297,7 +305,8 @@ impl Exchanges {
             }
             Asked::Came(response, Some(kept)) => {
                 self.flights.let_together(&place);
-                let shared = self.share(Some(kept), response, pending.cache_status(), None);
+                let told = Told::Kept(kept);
+                let shared = self.share(told, response, pending.cache_status(), None);
                 of_shared(&shared, &ask, true).unwrap_or_else(|| {
                     refusal::of_error(&Error::new(ErrorKind::Internal, "the answer was lost"))
                 })
@@ -366,7 +375,7 @@ impl Exchanges {
 }
 
 /// Reads a body for all who read along, until it ends or nobody does.
-async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<SharedReader>) {
+async fn read(response: StreamingResponse, body: &SharedBody) {
     let mut chunks = response.into_body();
     let ended = loop {
         match chunks.next().await {
@@ -374,16 +383,12 @@ async fn read(response: StreamingResponse, body: &SharedBody, mut seat: Option<S
                 if !body.push(chunk).await {
                     return;
                 }
-                if body.has_readers_beside_one() {
-                    seat = None;
-                }
             }
             Some(Err(error)) => break Err(error),
             None => break Ok(()),
         }
     };
     body.end(ended);
-    drop(seat);
 }
 
 /// What asking the upstream came to.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TRAILER, TRANSFER_ENCODING,
+    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
 };
 use http::{Method, Response, StatusCode};
 use spillgate_actors::core::cache::conditions::{Condition, evaluate};
@@ -61,11 +61,7 @@ pub(super) fn of_own(own: Own) -> Response<OutBody> {
 /// The answer for one of several; `None` if it is not for this one.
 pub(super) fn of_shared(shared: &Shared, ask: &Ask, first: bool) -> Option<Response<OutBody>> {
     let reader = shared.join(&ask.headers)?;
-    let mut headers = shared.headers.clone();
-    if !first {
-        // A cookie is for the one who asked.
-        headers.remove(SET_COOKIE);
-    }
+    let mut headers = shared.headers_for(first);
     headers.remove(TRAILER);
     let mut response = Response::new(OutBody::Shared(reader));
     *response.status_mut() = shared.status;

@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::{HeaderMap, SET_COOKIE};
 use quick_cache::sync::Cache as Table;
 use spillgate_actors::answer::StreamingResponse;
 use spillgate_actors::core::cache::status::CacheStatus;
 use spillgate_actors::error::Error;
 use tokio::sync::watch;
 
+use crate::cache::audience::Audience;
 use crate::cache::fate::{Kept, Replacement};
 use crate::sidecar::stream::{SharedBody, SharedReader};
 use crate::sidecar::trailers::Behind;
@@ -41,10 +43,17 @@ pub(super) enum Landing {
 pub(super) struct Shared {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// What it is stored by; `None` for a failure, which is told but not stored.
-    pub(super) kept: Option<Box<Kept>>,
+    pub(super) audience: Told,
     pub(super) body: Arc<SharedBody>,
     pub(super) cache_status: CacheStatus,
+}
+
+/// Who may have an answer beside the one who asked.
+pub(super) enum Told {
+    /// It is stored, and they are those whom it would be used for.
+    Kept(Box<Kept>),
+    /// It is a failure, which is told but not stored.
+    Failure(Box<Audience>),
 }
 
 /// Who tells those who wait how a flight ended; if it is dropped before, they ask for themselves.
@@ -75,20 +84,36 @@ pub(super) struct Seat {
 
 /// The flights that are under way, and the places where waiting is of no use.
 pub(super) struct Flights {
-    under_way: Mutex<HashMap<Place, Arc<Flight>>>,
-    apart: Table<[u8; 32], Instant>,
+    under_way: UnderWay,
+    apart: Table<([u8; 32], Option<[u8; 32]>), Instant>,
+}
+
+type UnderWay = Arc<Mutex<HashMap<Place, Arc<Flight>>>>;
+
+/// Keeps a flight that has landed among those that are joined, and takes it off when it is dropped,
+/// however its reading ended.
+pub(super) struct Leaving {
+    under_way: UnderWay,
+    place: Place,
+    _landings: Option<Landings>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.place);
+    }
 }
 
 impl Default for Flights {
     fn default() -> Self {
-        Self { under_way: Mutex::default(), apart: Table::new(APART_MAX) }
+        Self { under_way: Arc::default(), apart: Table::new(APART_MAX) }
     }
 }
 
 impl Flights {
     /// Joins the flight of a place, or begins it; `None` where waiting is of no use.
     pub(super) fn join(&self, place: &Place) -> Option<Seat> {
-        if self.apart.get(&place.0.0).is_some_and(|until| until > Instant::now()) {
+        if self.apart.get(&place.0).is_some_and(|until| until > Instant::now()) {
             return None;
         }
         let mut under_way = self.under_way();
@@ -122,6 +147,12 @@ impl Flights {
         }
     }
 
+    /// Takes a flight off later, once what it returns is dropped; until then it is joined.
+    pub(super) fn leaving(&self, flight: &Flight, place: &Place) -> Leaving {
+        let landings = flight.landings.upgrade();
+        Leaving { under_way: self.under_way.clone(), place: place.clone(), _landings: landings }
+    }
+
     /// Takes a flight off: whoever asks from here on begins another.
     pub(super) fn take_off(&self, place: &Place) {
         self.under_way().remove(place);
@@ -129,12 +160,12 @@ impl Flights {
 
     /// Remembers that waiting at a place is of no use.
     pub(super) fn keep_apart(&self, place: &Place) {
-        self.apart.insert(place.0.0, Instant::now() + APART);
+        self.apart.insert(place.0, Instant::now() + APART);
     }
 
     /// Forgets it.
     pub(super) fn let_together(&self, place: &Place) {
-        self.apart.remove(&place.0.0);
+        self.apart.remove(&place.0);
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<Place, Arc<Flight>>> {
@@ -162,13 +193,38 @@ impl Flight {
 impl Shared {
     /// A reader, if the answer suits the request and its start is still there.
     pub(super) fn join(&self, request: &HeaderMap) -> Option<SharedReader> {
-        let suits = self.kept.as_ref().is_none_or(|kept| kept.is_for(request));
+        let suits = match &self.audience {
+            Told::Kept(kept) => kept.is_for(request),
+            Told::Failure(audience) => audience.is_for(request),
+        };
         if suits { self.body.join() } else { None }
     }
 
     /// Whether nobody else may have it while it comes.
     pub(super) fn is_for_one(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.is_for_one())
+        self.kept().is_some_and(Kept::is_for_one)
+    }
+
+    /// What it is stored by, if it is.
+    pub(super) fn kept(&self) -> Option<&Kept> {
+        match &self.audience {
+            Told::Kept(kept) => Some(kept),
+            Told::Failure(_) => None,
+        }
+    }
+
+    /// Its fields, for the one who asked or for another.
+    pub(super) fn headers_for(&self, first: bool) -> HeaderMap {
+        if first {
+            return self.headers.clone();
+        }
+        let mut headers = match &self.audience {
+            Told::Kept(kept) => kept.headers().clone(),
+            Told::Failure(audience) => audience.headers().clone(),
+        };
+        // A cookie is for the one who asked, even where it is stored.
+        headers.remove(SET_COOKIE);
+        headers
     }
 
     /// The whole body, if it has come.
@@ -183,3 +239,25 @@ const FLIGHTS_MAX: usize = 65_536;
 const APART_MAX: usize = 16_384;
 /// How long they are.
 const APART: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flight_is_joined_until_it_is_read_and_begun_anew_if_it_is_lost() {
+        let (flights, place) = (Flights::default(), (([1; 32], None), Vec::new()));
+        let begins = || flights.join(&place).unwrap().first;
+        let lead = flights.join(&place).unwrap();
+        assert!(begins().is_none());
+        let leaving = flights.leaving(&lead.flight, &place);
+        lead.first.as_ref().unwrap().send(Some(Landing::Released)).unwrap();
+        drop(lead);
+        assert!(begins().is_none(), "it has landed and is not read yet");
+        drop(leaving);
+        let lost = begins().unwrap();
+        assert!(begins().is_none());
+        drop(lost);
+        assert!(begins().is_some());
+    }
+}

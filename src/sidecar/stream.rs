@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
@@ -34,6 +35,8 @@ struct State {
     ended: Option<Result<(), Error>>,
     readers: BTreeMap<u64, Place>,
     last_reader: u64,
+    /// Whether whoever asked may still be about to read.
+    awaited: bool,
 }
 
 #[derive(Default)]
@@ -51,7 +54,7 @@ pub(super) struct SharedReader {
 impl SharedBody {
     /// An empty body that is kept whole up to `cap` bytes.
     pub(super) fn new(cap: usize) -> Arc<Self> {
-        let state = State { whole: true, ..State::default() };
+        let state = State { whole: true, awaited: true, ..State::default() };
         Arc::new(Self { state: Mutex::new(state), read: Notify::new(), cap })
     }
 
@@ -64,23 +67,41 @@ impl SharedBody {
         state.last_reader += 1;
         let number = state.last_reader;
         state.readers.insert(number, Place::default());
+        // What is beyond the cap may wait for it.
+        self.read.notify_one();
         Some(SharedReader { body: self.clone(), number })
     }
 
     /// Adds a chunk, as soon as the slowest reader leaves room for it; `false` if nobody reads any
-    /// more.
+    /// more. Beyond the cap it waits for the first reader, for no longer than a client that is there
+    /// takes to join.
     pub(super) async fn push(&self, chunk: Bytes) -> bool {
+        if !self.state().awaited {
+            return self.put(chunk).await;
+        }
+        if let Ok(pushed) = tokio::time::timeout(JOIN_MAX, self.put(chunk.clone())).await {
+            return pushed;
+        }
+        self.state().awaited = false;
+        self.put(chunk).await
+    }
+
+    async fn put(&self, chunk: Bytes) -> bool {
         loop {
             let room = self.read.notified();
             {
                 let mut state = self.state();
-                if state.readers.is_empty() {
+                let alone = state.readers.is_empty();
+                if alone && !state.awaited {
                     // Nobody may join what is read no further.
                     state.whole = false;
                     return false;
                 }
-                if state.has_room_for(chunk.len(), self.cap) {
+                let fits = state.held + chunk.len() <= self.cap;
+                // Whoever is about to read needs it from the start.
+                if fits || !alone && state.has_room_for(chunk.len(), self.cap) {
                     state.push(chunk);
+                    state.awaited &= alone;
                     return true;
                 }
             }
@@ -93,11 +114,6 @@ impl SharedBody {
         let mut state = self.state();
         state.ended = Some(how);
         state.wake();
-    }
-
-    /// Whether somebody reads beside the one seat that is kept for whoever asked.
-    pub(super) fn has_readers_beside_one(&self) -> bool {
-        self.state().readers.len() > 1
     }
 
     /// All of the body, if it is here and ended well.
@@ -193,5 +209,54 @@ impl Drop for SharedReader {
         }
         drop(state);
         self.body.read.notify_one();
+    }
+}
+
+/// How long what is beyond the cap waits for its first reader: a client that is there joins at once.
+const JOIN_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    fn pushes(body: &SharedBody, bytes: &'static str) -> Option<bool> {
+        body.put(Bytes::from_static(bytes.as_bytes())).now_or_never()
+    }
+
+    #[test]
+    fn what_nobody_came_for_is_taken_as_long_as_it_can_be_stored() {
+        let body = SharedBody::new(4);
+        assert_eq!(pushes(&body, "abc"), Some(true));
+        body.end(Ok(()));
+        assert_eq!(body.whole(), Some(Bytes::from_static(b"abc")));
+    }
+
+    #[test]
+    fn what_cannot_be_stored_waits_for_its_first_reader_until_it_is_given_up() {
+        for given_up in [false, true] {
+            let body = SharedBody::new(4);
+            assert_eq!((pushes(&body, "abc"), pushes(&body, "de")), (Some(true), None));
+            if given_up {
+                body.state().awaited = false;
+                assert_eq!(pushes(&body, "de"), Some(false));
+                assert!(body.join().is_none() && body.whole().is_none());
+                continue;
+            }
+            let mut reader = body.join().unwrap();
+            assert_eq!(reader.next().now_or_never().unwrap().unwrap().unwrap(), "abc");
+            assert_eq!(pushes(&body, "de"), Some(true));
+        }
+    }
+
+    #[test]
+    fn what_all_have_left_is_given_up_and_the_slowest_sets_the_pace_beyond_the_cap() {
+        let body = SharedBody::new(4);
+        let readers = [body.join().unwrap(), body.join().unwrap()];
+        assert_eq!(pushes(&body, "abc"), Some(true));
+        assert_eq!(pushes(&body, "de"), None, "nobody has read the first");
+        drop(readers);
+        assert_eq!(pushes(&body, "de"), Some(false));
     }
 }

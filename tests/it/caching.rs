@@ -1,8 +1,10 @@
 //! The cache in front of the actors: what costs no upstream call, and what is never shared.
 
+mod apart;
 mod failures;
 mod sharing;
 mod storage;
+mod views;
 
 use std::sync::mpsc;
 

@@ -1,6 +1,7 @@
 //! The sidecar over real sockets: who waits for whose answer, and who never gets another's.
 
 mod admin;
+mod apart;
 mod bodies;
 mod doors;
 mod draining;

@@ -36,7 +36,7 @@ pub enum Unstorable {
     SetCookie,
     /// `Vary: *`: no request could be known to match.
     VaryStar,
-    /// It is interim, partial, or says only that another is still good.
+    /// It is interim, or about what its request asked beside the target: a part, or a condition.
     Status,
     /// It could never be used: nothing makes it fresh and nothing could renew it.
     Useless,
@@ -87,7 +87,7 @@ pub fn judge<Q: Fields + ?Sized, A: Fields + ?Sized>(
     if method != "GET" && !posted {
         return Err(Unstorable::Method);
     }
-    if status < 200 || matches!(status, 206 | 304) {
+    if status < 200 || ABOUT_REQUEST.contains(&status) {
         return Err(Unstorable::Status);
     }
     if Wishes::read(request).no_store {
@@ -176,6 +176,9 @@ impl Entry {
     }
 }
 
+/// The statuses that only a request with the same range or condition would have: nothing tells such
+/// requests apart once they are stored.
+const ABOUT_REQUEST: [u16; 4] = [206, 304, 412, 416];
 /// The statuses whose caching rules are followed (RFC 9110 section 15).
 const UNDERSTOOD: [u16; 19] =
     [200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414, 451, 500, 501, 503];
@@ -236,6 +239,8 @@ mod tests {
             (&[], 599, &[fresh], Ok(())),
             (&[], 206, &[fresh], Err(Unstorable::Status)),
             (&[], 304, &[fresh], Err(Unstorable::Status)),
+            (&[("If-Match", "a")], 412, &[fresh], Err(Unstorable::Status)),
+            (&[("Range", "bytes=9-")], 416, &[fresh], Err(Unstorable::Status)),
             (&[], 103, &[fresh], Err(Unstorable::Status)),
             (&[("Cache-Control", "no-store")], 200, &[fresh], Err(Unstorable::RequestNoStore)),
             (&[], 200, &[fresh, ("Cache-Control", "No-Store")], Err(Unstorable::NoStore)),

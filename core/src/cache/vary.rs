@@ -71,8 +71,19 @@ fn folded(member: &[u8]) -> Vec<u8> {
 /// Fields whose members stand in no order and mean the same in any case.
 const UNORDERED: [&str; 3] = ["accept-language", "accept-encoding", "accept-charset"];
 /// Fields that tell users apart.
-const IDENTITY: [&str; 5] =
-    ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"];
+const IDENTITY: [&str; 11] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "x-api-key",
+    "x-auth-token",
+    "api-key",
+    "x-access-token",
+    "x-goog-api-key",
+    "x-amz-security-token",
+    "x-session-token",
+    "private-token",
+];
 
 #[cfg(test)]
 mod tests {

@@ -137,6 +137,42 @@ fn renewal_for_a_cookie_changes_nothing_for_others_unless_it_says_so() {
 }
 
 #[test]
+fn nothing_secret_is_shown() {
+    let cache = cache();
+    let url = "http://a.example/x?token=canary";
+    let request = &[("x-name", "canary")][..];
+    let pending = sent(&cache, ask(url, request));
+    let fields = [STALE, TAG, ("x-seen", "canary"), ("vary", "x-name")];
+    let fate = cache.arrived(&pending, StatusCode::OK, &table(&fields));
+    let mut shown = vec![format!("{pending:?} {fate:?}")];
+    let Fate::Keep(kept) = fate else { panic!("it may be stored") };
+    cache.keep(*kept, Bytes::from_static(b"canary"));
+    cache.visit(&mut |page| shown.push(format!("{page:?}")));
+    let pending = sent(&cache, ask(url, request));
+    let replacement = replaced(&cache, &pending, &[FRESH, TAG, ("set-cookie", "canary")]);
+    let served = replacement.serve_asker(&Method::GET, &HeaderMap::new());
+    shown.push(format!("{pending:?} {replacement:?} {served:?} {:?}", Purge::Url(url.into())));
+    shown.push(format!("{:?}", cache.look(ask(url, request))));
+    assert!(!shown.concat().contains("canary"), "{shown:?}");
+}
+
+#[test]
+fn anything_stands_in_but_what_must_not_be_used_when_stale() {
+    for (said, stands_in) in [
+        ("max-age=0, stale-if-error=0", true),
+        ("max-age=0, must-revalidate", false),
+        ("max-age=0, proxy-revalidate", false),
+        ("s-maxage=0, max-age=60", false),
+        ("no-cache", false),
+    ] {
+        let cache = cache();
+        put(&cache, &[], &[("cache-control", said), TAG], "body");
+        let pending = sent(&cache, ask(URL, &[]));
+        assert_eq!(cache.anything(&pending).is_some(), stands_in, "{said}");
+    }
+}
+
+#[test]
 fn error_with_a_lifetime_never_covers_a_good_answer() {
     for vary in [("vary", "accept"), ("x-none", "")] {
         let cache = cache();

@@ -46,6 +46,10 @@ fn purge_forgets_what_it_names_and_nothing_else() {
             (Purge::Url(ADDRESSES[0].into()), &[1, 2, 3][..]),
             (Purge::Prefix("http://a.example/x/".into()), &[2, 3]),
             (Purge::Host("http://a.example".into()), &[3]),
+            (Purge::Host("A.example".into()), &[3]),
+            (Purge::Url("HTTP://user@A.example:80/x/1#part".into()), &[1, 2, 3]),
+            (Purge::Prefix("http://A.example:80/x/".into()), &[2, 3]),
+            (Purge::Prefix("http://a.example".into()), &[3]),
             (Purge::Tag("odd".into()), &[0, 2]),
             (Purge::Everything, &[]),
         ] {
@@ -61,6 +65,25 @@ fn purge_forgets_what_it_names_and_nothing_else() {
                 assert_eq!(there, left.contains(&number), "{purge:?} {url}");
             }
         }
+    }
+}
+
+#[test]
+fn answer_that_is_too_large_drives_no_other_out() {
+    let (_directory, caches) = caches();
+    for cache in caches {
+        let come = |user: &'static str, body: Vec<u8>| {
+            let pending = sent(&cache, ask(ADDRESSES[0], &[("x-api-key", user)]));
+            let fields = table(&[("cache-control", "public, max-age=60"), ("vary", "x-api-key")]);
+            let Fate::Keep(kept) = cache.arrived(&pending, StatusCode::OK, &fields) else {
+                panic!("it may be stored")
+            };
+            cache.keep(*kept, body.into());
+        };
+        come("a", vec![1]);
+        come("b", vec![2; 4 << 20]);
+        let body = |user| Some(served(&cache, ask(ADDRESSES[0], &[("x-api-key", user)]))?.1);
+        assert_eq!((body("a"), body("b")), (Some(vec![1].into()), None));
     }
 }
 

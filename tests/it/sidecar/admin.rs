@@ -155,6 +155,9 @@ async fn invalidates_for_its_own_origin_alone() {
     assert!(forgotten.contains("\"forgotten\":1"), "{forgotten}");
     get(&sidecar, "/a", "").await.unwrap();
     assert_eq!(origin.count(), 2);
+    let by_host = format!("POST /cache/invalidate?host={}", origin.addr);
+    let forgotten = ask(admin, &by_host, &own).await;
+    assert!(forgotten.contains("\"forgotten\":1"), "{forgotten}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -156,7 +156,17 @@ pub(crate) async fn proxy_with(
     let upstream = format!("http://{origin}/").parse().unwrap();
     let mut listener = ListenerOptions::of(ListenerRole::Reverse(upstream));
     change(&mut listener);
-    serve(listener, options, |_| {}).await
+    serve(listener, in_memory(options), |_| {}).await
+}
+
+/// A proxy over a cache.
+pub(crate) async fn proxy_over(origin: SocketAddr, cache: Cache) -> Sidecar {
+    let upstream = format!("http://{origin}/").parse().unwrap();
+    serve(ListenerOptions::of(ListenerRole::Reverse(upstream)), cache, |_| {}).await
+}
+
+fn in_memory(options: CacheOptions) -> Cache {
+    Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32])
 }
 
 /// A forward proxy for the hosts of these patterns.
@@ -168,12 +178,12 @@ pub(crate) async fn forward_proxy(allow: &[&str]) -> Sidecar {
 /// A proxy as a listener is described, with changes to what is otherwise roomy.
 pub(crate) async fn listen(listener: ListenerOptions, change: impl FnOnce(&mut Config)) -> Sidecar {
     let options = CacheOptions { identity: Identity::UnlessShared, ..Default::default() };
-    serve(listener, options, change).await
+    serve(listener, in_memory(options), change).await
 }
 
 async fn serve(
     listener: ListenerOptions,
-    options: CacheOptions,
+    cache: Cache,
     change: impl FnOnce(&mut Config),
 ) -> Sidecar {
     let client = Client::builder().passing_on().defaults(|config| {
@@ -183,7 +193,6 @@ async fn serve(
         change(config);
     });
     let client = client.build().unwrap();
-    let cache = Cache::new(options, Arc::new(MemoryStore::new(64 << 20)), [7; 32]);
     Sidecar::start(client, Arc::new(cache), vec![listener]).await.unwrap()
 }
 
