@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "sidecar")]
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use spillgate_actors::answer::Head;
@@ -14,6 +16,8 @@ use spillgate_actors::record::JournalEntry;
 use spillgate_actors::seams::{Classifier, Judgement, Parts};
 use spillgate_actors::transport::Transport;
 
+use crate::cache::store::CacheStore;
+use crate::caching::storage::Opened;
 use crate::caching::{Caching, Front};
 use crate::chaos::Chaos;
 use crate::chaos::injector::{ChaosTransport, Injector};
@@ -46,6 +50,7 @@ pub struct ClientBuilder {
     chaos: Chaos,
     takes_chaos_of_config: bool,
     passes_on: bool,
+    cache_store: Option<Opened>,
     problem: Option<Error>,
 }
 
@@ -164,6 +169,14 @@ impl ClientBuilder {
     #[cfg(feature = "sidecar")]
     pub fn passing_on(mut self) -> Self {
         self.passes_on = true;
+        self.transport_options.idle_timeout = PASSING_IDLE;
+        self
+    }
+
+    /// Keeps answers in a store of one's own. `secret` keys the digests in it: the one that what is in
+    /// the store was stored with, or a random one.
+    pub fn cache_store(mut self, store: Arc<dyn CacheStore>, secret: [u8; 32]) -> Self {
+        self.cache_store = Some((store, Some(secret)));
         self
     }
 
@@ -214,7 +227,7 @@ impl ClientBuilder {
         let (sender, entries) = crossbeam_channel::bounded(ENTRIES_MAX);
         let reporter = Reporter::start(&telemetry, entries, self.observers)
             .map_err(|error| invalid(&error))?;
-        let caching = Arc::new(Caching::open(&config, fresh_secret()?)?);
+        let caching = Arc::new(Caching::open(&config, self.cache_store, fresh_secret()?)?);
         let forgetting = caching.clone();
         let redaction = Redaction::new(&config.telemetry.redact.query);
         let door = Door::open(Parts {
@@ -318,3 +331,6 @@ const IDLE_MAX: usize = 1_024;
 
 /// Connections for each slot before the pool is emptied: else a burst would empty it for itself.
 const TURNS_MIN: usize = 4;
+/// How long a proxy keeps a connection that it does not use.
+#[cfg(feature = "sidecar")]
+const PASSING_IDLE: Duration = Duration::from_secs(4);

@@ -8,7 +8,7 @@ mod failures;
 pub(crate) mod handle;
 mod labels;
 pub(crate) mod renewals;
-mod storage;
+pub(crate) mod storage;
 pub(crate) mod terms;
 pub(crate) mod views;
 

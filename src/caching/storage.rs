@@ -17,11 +17,16 @@ use crate::config::Config;
 use crate::config::settings::{CacheSettings, CacheStorage};
 
 /// A store, and the secret that keys what is in it if that is older than this process.
-type Opened = (Arc<dyn CacheStore>, Option<[u8; 32]>);
+pub(crate) type Opened = (Arc<dyn CacheStore>, Option<[u8; 32]>);
 
 impl Caching {
-    /// The cache of a configuration; `secret` keys its digests, unless its store has one.
-    pub(crate) fn open(config: &Config, secret: [u8; 32]) -> Result<Self, Error> {
+    /// The cache of a configuration, over a store of its owner's if there is one; `secret` keys its
+    /// digests, unless its store has one.
+    pub(crate) fn open(
+        config: &Config,
+        own: Option<Opened>,
+        secret: [u8; 32],
+    ) -> Result<Self, Error> {
         let caching = Self {
             cache: OnceLock::new(),
             secret,
@@ -29,9 +34,10 @@ impl Caching {
             renewals: Renewals::default(),
             failures: Failures::default(),
         };
-        if config.cache.store == CacheStorage::Disk {
-            // What cannot be opened is told at once, and what cannot fail costs nothing until then.
-            let opened = open(&config.cache)?;
+        // What cannot be opened is told at once, and what cannot fail costs nothing until then.
+        let told = config.cache.store == CacheStorage::Disk;
+        let opened = own.map(Ok).or_else(|| told.then(|| open(&config.cache))).transpose()?;
+        if let Some(opened) = opened {
             let _ = caching.cache.set(Arc::new(caching.over(&config.cache, opened)));
         }
         Ok(caching)

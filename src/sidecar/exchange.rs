@@ -238,7 +238,7 @@ impl Exchanges {
                     None => None,
                 };
                 let Some(told) = told else {
-                    self.flights.keep_apart(place);
+                    self.flights.keep_apart(place, response.status());
                     let behind = manner.behind();
                     flight.leave_own(Own { response, cache_status, behind });
                     return Landing::Released;

@@ -158,8 +158,12 @@ impl Flights {
         self.under_way().remove(place);
     }
 
-    /// Remembers that waiting at a place is of no use.
-    pub(super) fn keep_apart(&self, place: &Place) {
+    /// Remembers that waiting at a place is of no use, unless the answer was that to a condition or to
+    /// a part alone.
+    pub(super) fn keep_apart(&self, place: &Place, status: StatusCode) {
+        if matches!(status, StatusCode::NOT_MODIFIED | StatusCode::PARTIAL_CONTENT) {
+            return;
+        }
         self.apart.insert(place.0, Instant::now() + APART);
     }
 

@@ -72,7 +72,9 @@ fn expired(rules: &Rules, entry: &Entry, wishes: &Wishes, now: Wall) -> Use {
         return Use::Stale;
     }
     let said = entry.said.directives.stale_while_revalidate;
-    if staleness < said.unwrap_or(rules.stale_while_revalidate) {
+    // Who names an age takes nothing stale, unless it says so, too (RFC 9111 section 5.2.1.1).
+    let takes_stale = wishes.max_age.is_none();
+    if takes_stale && staleness < said.unwrap_or(rules.stale_while_revalidate) {
         return Use::WhileRenewed;
     }
     Use::Validate(Doubt::Expired)
@@ -206,6 +208,13 @@ mod tests {
             ("max-age=10, proxy-revalidate", "max-stale", 15, Use::Validate(Doubt::Expired)),
             ("s-maxage=10", "max-stale", 15, Use::Validate(Doubt::Expired)),
             ("max-age=10, stale-while-revalidate=5", "", 14, Use::WhileRenewed),
+            (
+                "max-age=10, stale-while-revalidate=5",
+                "max-age=20",
+                14,
+                Use::Validate(Doubt::Expired),
+            ),
+            ("max-age=10, stale-while-revalidate=5", "max-age=20, max-stale", 14, Use::Stale),
             ("max-age=10, stale-while-revalidate=5", "", 15, Use::Validate(Doubt::Expired)),
             (
                 "max-age=10, stale-while-revalidate=5, must-revalidate",

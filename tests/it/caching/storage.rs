@@ -1,8 +1,11 @@
 //! Where answers are kept, what survives a restart, and what can change while a client runs.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use spillgate::cache::memory::MemoryStore;
+use spillgate::cache::store::CacheStore as _;
 use spillgate::{CacheMode, Client, Config, ErrorKind, PartitionRules};
 
 use super::{get, with_headers};
@@ -49,6 +52,19 @@ async fn restart_over_the_same_file_serves_what_was_stored_to_whom_it_was_for() 
     }
     assert_eq!(drill.hits(), 3, "bob's was not stored before");
     assert!(second.cache().tally().pages > 0);
+}
+
+#[tokio::test]
+async fn store_of_ones_own_serves_all_clients_over_it() {
+    let (drill, store) = (drill(), Arc::new(MemoryStore::new(1 << 20)));
+    let open = || Client::builder().cache_store(store.clone(), [7; 32]).build().unwrap();
+    let url = with_headers(&drill, "/ok", &["cache-control:public, max-age=60"]);
+    for (client, hit) in [(open(), false), (open(), true)] {
+        let answer = client.get(&url).bearer_auth("alice").send().await.unwrap();
+        assert_eq!(answer.report().cache.unwrap().hit, hit);
+    }
+    assert_eq!(drill.hits(), 1);
+    assert_eq!(store.len(), 1);
 }
 
 #[tokio::test]
