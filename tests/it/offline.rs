@@ -47,10 +47,13 @@ async fn nobody_follows_the_probe_of_an_offline_machine_before_it_has_ended() {
     let network = Network::without();
     let client = client(|builder| builder.transport(network.clone()));
     let mut calls = everywhere(&client, &drill);
-    eventually("every host is known to be out of reach", || {
-        let state = client.snapshot();
-        let tried = state.hosts.iter().filter(|host| host.attempts > 0);
-        (tried.count(), state.running) == (HOSTS, 0)
+    // What was on its way to a host when the first came back is tried, too: all the rest wait.
+    let mut last = (0, 0);
+    eventually("every host is known to be out of reach, and all wait", || {
+        let (state, tried) = (client.snapshot(), network.tried.load(SeqCst));
+        last = (tried, if tried == last.0 { last.1 + 1 } else { 0 });
+        let known = state.hosts.iter().filter(|host| host.attempts > 0).count();
+        known == HOSTS && state.running == 0 && last.1 > 10
     })
     .await;
     network.hangs.store(true, SeqCst);
