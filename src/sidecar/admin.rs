@@ -1,7 +1,7 @@
 //! The admin listener: is it alive, is it ready, what does it do, and a few things to be done.
 //!
 //! It listens on the loopback interface alone unless it is exposed on purpose and has a token, and
-//! [`guard`] decides who may ask.
+//! `guard` decides who may ask.
 
 mod answers;
 mod guard;
