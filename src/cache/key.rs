@@ -4,6 +4,7 @@
 //! Credentials enter as a keyed digest: a key says nothing about them.
 
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
+use spillgate_actors::core::cache::vary::CREDENTIALS;
 use url::Url;
 
 /// How requests with credentials are kept apart.
@@ -85,21 +86,6 @@ fn append(hasher: &mut blake3::Hasher, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
 }
-
-/// The fields that say who asks.
-const CREDENTIALS: [&str; 11] = [
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "x-api-key",
-    "x-auth-token",
-    "api-key",
-    "x-access-token",
-    "x-goog-api-key",
-    "x-amz-security-token",
-    "x-session-token",
-    "private-token",
-];
 
 #[cfg(test)]
 mod tests {

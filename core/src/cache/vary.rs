@@ -44,7 +44,7 @@ fn append(key: &mut Vec<u8>, part: &[u8]) {
 
 /// A field's lines in the form that is compared.
 fn normal(name: &str, request: &(impl Fields + ?Sized)) -> Vec<u8> {
-    if IDENTITY.contains(&name) {
+    if CREDENTIALS.contains(&name) {
         let mut exact = Vec::new();
         request.lines(name).for_each(|line| append(&mut exact, line));
         return exact;
@@ -70,8 +70,8 @@ fn folded(member: &[u8]) -> Vec<u8> {
 
 /// Fields whose members stand in no order and mean the same in any case.
 const UNORDERED: [&str; 3] = ["accept-language", "accept-encoding", "accept-charset"];
-/// Fields that tell users apart.
-const IDENTITY: [&str; 11] = [
+/// The fields that say who asks: they part users, whether or not an answer names them.
+pub const CREDENTIALS: [&str; 11] = [
     "authorization",
     "cookie",
     "proxy-authorization",
